@@ -1,0 +1,66 @@
+# The front door. `make dev` starts everything, `make test` tests it; both need
+# python3 (3.11 or newer) and make, and install the rest into .venv by themselves.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help dev test check format bench docs lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make dev     OpenBao, PostgreSQL, Valkey and the API, for real, on this machine (ARGS=\"--port 0 ...\")"
+	@echo "make test    every test, on real servers, with coverage (ARGS=\"-k sealed\")"
+	@echo "make check   lint, format, types, import order"
+	@echo "make format  what 'check' would only complain about"
+	@echo "make bench   performance, as ratios in one run"
+	@echo "make docs    that the reference pages and the code agree"
+	@echo "make lock    resolve requirements/*.txt anew"
+	@echo "make clean   remove .venv and every cache"
+
+# Installed once, and again when the lock changes.
+$(INSTALLED): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "greenlang-secrets needs Python 3.11 or newer; $(PYTHON) is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
+	@echo "Installing into $(VENV) (once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+dev: $(INSTALLED)
+	@exec $(BIN)/greenlang-secrets dev $(ARGS)
+
+test: $(INSTALLED)
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python tests/coverage_floor.py
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(INSTALLED)
+	$(BIN)/python -m pytest tests/contracts $(ARGS)
+
+lock:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt $(ARGS)
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra api --extra postgres pyproject.toml -o requirements/api.txt $(ARGS)
+
+clean:
+	rm -rf $(VENV) .tools dist site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

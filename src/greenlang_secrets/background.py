@@ -1,0 +1,70 @@
+"""The owner of every background task: nothing runs that nobody waits for.
+
+One `Supervisor` per service, and it is the only place that makes tasks. It is no task
+group, because one held across ``__aenter__``/``__aexit__`` breaks async fixtures, which
+is what users write, and because one failing task must not cancel the application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
+
+__all__ = ["Supervisor"]
+
+T = TypeVar("T")
+
+
+class Supervisor:
+    """Runs coroutines as named tasks until it is closed.
+
+    Use it as an async context manager; leaving it cancels what still runs and waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    @property
+    def running(self) -> int:
+        """How many tasks run now."""
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Run `work` as a task that this supervisor owns, and return the task.
+
+        Await it through `asyncio.shield` to keep a cancelled waiter from cancelling it. An
+        exception reaches whoever awaits the task, and nobody else.
+
+        Raises:
+            RuntimeError: the supervisor is closed.
+        """
+        if self._closed:
+            work.close()
+            raise RuntimeError("the service is closed; open it anew")
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # Marks it as seen: asyncio would log an unseen one with its traceback and text.
+            task.exception()
+
+    async def close(self) -> None:
+        """Cancel all tasks and wait until they have ended; a second call does nothing."""
+        self._closed = True
+        while self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

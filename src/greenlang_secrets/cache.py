@@ -1,0 +1,381 @@
+"""The cache: fresh, stale and expired values, one flight per key, bounded.
+
+It knows nothing of Vault: it is given a key and a coroutine function that loads it.
+
+A value is *fresh* for `fresh_for` seconds and is then returned without a task switch, a
+lock, I/O or a log line. In the last fifth of that time a hit starts a refresh behind it,
+so a key in use is never waited for. After it, callers wait for the load, and only if
+that says "unavailable for now" are they given the *stale* value, until `stale_for`.
+During an outage nobody waits: stale values are returned at once, and one load every
+half second asks whether it is over.
+
+Errors that mean "no" (denied, missing, deleted) remove the value at once, are remembered
+for a moment, and are never replaced by a stale value.
+
+On cancellation: a load belongs to the supervisor, not to the caller who began it. A
+cancelled caller leaves it running for the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from greenlang_secrets.background import Supervisor
+from greenlang_secrets.config import CacheConfig
+from greenlang_secrets.errors import (
+    AccessDenied,
+    SecretsError,
+    SecretUnavailable,
+    VaultUnavailable,
+)
+
+__all__ = ["CacheKey", "CacheStats", "SecretCache"]
+
+V = TypeVar("V")
+
+CacheKey = tuple[Hashable, Hashable, Hashable]
+"""(scope, path, version); what shares the first two is invalidated together."""
+
+_AHEAD: Final = 0.8
+"""The share of the fresh time after which a hit starts a refresh."""
+
+_PATIENCE: Final = 0.25
+"""Seconds a caller with a stale value at hand waits for a load before taking it."""
+
+_PROBE: Final = 0.5
+"""Seconds between two loads that ask whether an outage is over."""
+
+_OVERHEAD: Final = 700
+"""Octets of an entry beside its keys and values; benchmarks/ measures the real figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """Counts since the cache was made, and what it holds now.
+
+    Attributes:
+        hits: answered fresh, without waiting.
+        misses: all others; `stale_serves` and `coalesced` are among them.
+        coalesced: joined a load that another caller had begun.
+    """
+
+    entries: int
+    bytes: int
+    hits: int
+    misses: int
+    stale_serves: int
+    coalesced: int
+    evictions: int
+
+
+class _Entry(Generic[V]):
+    """A value, or a remembered error, and when it stops being what."""
+
+    __slots__ = (
+        "asked_at",
+        "error",
+        "fresh_until",
+        "refresh_at",
+        "size",
+        "stale",
+        "stale_until",
+        "value",
+    )
+
+    def __init__(self, *, asked_at: float) -> None:
+        self.asked_at = asked_at
+        self.value: V | None = None
+        self.stale: V | None = None
+        self.error: SecretsError | None = None
+        self.refresh_at = 0.0
+        self.fresh_until = 0.0
+        self.stale_until = 0.0
+        self.size = 0
+
+
+class _Flight(Generic[V]):
+    """A load under way. `kept` turns False when the key is invalidated meanwhile: those who
+    wait still get the result, which may be the state before, but it is not stored.
+    """
+
+    __slots__ = ("began", "kept", "task")
+
+    def __init__(self) -> None:
+        self.began = False
+        self.kept = True
+        self.task: asyncio.Task[V]
+
+
+class SecretCache(Generic[V]):
+    """Values by key.
+
+    Attributes:
+        hits, misses, stale_serves, coalesced, evictions: plain counters, read by telemetry.
+    """
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        supervisor: Supervisor,
+        *,
+        size_of: Callable[[V], int],
+        as_stale: Callable[[V], V],
+        lives_for: Callable[[V], float] = lambda _: float("inf"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`size_of` gives a value's octets, `as_stale` its twin marked stale, and `lives_for`
+        the seconds after which it must not be served at all.
+        """
+        self._config = config
+        self._supervisor = supervisor
+        self._size_of = size_of
+        self._as_stale = as_stale
+        self._lives_for = lives_for
+        self._clock = clock
+        self._entries: OrderedDict[CacheKey, _Entry[V]] = OrderedDict()
+        self._flights: dict[CacheKey, _Flight[V]] = {}
+        self._groups: dict[tuple[Hashable, Hashable], set[CacheKey]] = {}
+        self._bytes = 0
+        self._outage = False
+        self._probe_at = 0.0
+        self.hits = 0
+        self.misses = 0
+        self.stale_serves = 0
+        self.coalesced = 0
+        self.evictions = 0
+
+    def fresh(self, key: CacheKey) -> V | None:
+        """Return a fresh value, or None to go on with `get`. This is the hot path."""
+        entry = self._entries.get(key)
+        if entry is None or self._clock() >= entry.refresh_at:
+            return None
+        self.hits += 1
+        self._entries.move_to_end(key)
+        return entry.value
+
+    async def get(
+        self, key: CacheKey, load: Callable[[], Awaitable[V]], *, max_age: float | None = None
+    ) -> V:
+        """Return the value of `key`: fresh, or loaded, or stale while loading is impossible.
+
+        `max_age` bounds the age in seconds of whatever is returned, fresh or stale.
+
+        Raises:
+            SecretsError: what `load` raised, unless a stale value takes its place.
+        """
+        now = self._clock()
+        entry = self._entries.get(key)
+        if entry is not None and not self._usable(entry, now, max_age):
+            entry = None
+        if entry is not None and now < entry.fresh_until:
+            return self._fresh_hit(key, entry, load, now)
+        self.misses += 1
+        if entry is not None:
+            return await self._stale_hit(key, entry, load, now, max_age)
+        try:
+            return await asyncio.shield(self._join(key, load).task)
+        except SecretsError as error:
+            # The task's own exception would collect a traceback from each of its waiters.
+            raise error.again() from None
+
+    async def refresh(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> V:
+        """Return a value loaded after this call, and keep it.
+
+        Concurrent calls share a load that has not begun yet; one that has may be about to
+        answer with an older state, and is let go.
+
+        Raises:
+            SecretsError: what `load` raised; a value held before stays, unless that says no.
+        """
+        self.misses += 1
+        flight = self._flights.get(key)
+        if flight is not None and flight.began:
+            self._flights.pop(key).kept = False
+        try:
+            return await asyncio.shield(self._join(key, load).task)
+        except SecretsError as error:
+            raise error.again() from None
+
+    def _usable(self, entry: _Entry[V], now: float, max_age: float | None) -> bool:
+        if now >= entry.fresh_until and now >= entry.stale_until:
+            return False
+        return max_age is None or now - entry.asked_at <= max_age
+
+    def _fresh_hit(
+        self, key: CacheKey, entry: _Entry[V], load: Callable[[], Awaitable[V]], now: float
+    ) -> V:
+        self.hits += 1
+        self._entries.move_to_end(key)
+        if entry.error is not None:
+            raise entry.error.again()
+        if now >= entry.refresh_at:
+            # Once a second at most, so that a load that fails is not tried with every hit.
+            entry.refresh_at = min(now + 1.0, entry.fresh_until)
+            if not self._outage or self._may_probe(now):
+                self._fly(key, load)
+        assert entry.value is not None  # noqa: S101  # an entry has an error or a value
+        return entry.value
+
+    async def _stale_hit(
+        self,
+        key: CacheKey,
+        entry: _Entry[V],
+        load: Callable[[], Awaitable[V]],
+        now: float,
+        max_age: float | None,
+    ) -> V:
+        if self._outage:
+            if self._may_probe(now):
+                self._fly(key, load)
+            return self._stale(key, entry)
+        task = self._join(key, load).task
+        await asyncio.wait({task}, timeout=_PATIENCE)
+        if not task.done():
+            self._outage = True
+            self._probe_at = self._clock() + _PROBE
+            return self._stale(key, entry)
+        try:
+            return task.result()
+        except SecretsError as error:
+            if error.retryable and self._usable(entry, self._clock(), max_age):
+                return self._stale(key, entry)
+            raise error.again() from None
+
+    def _may_probe(self, now: float) -> bool:
+        if now < self._probe_at:
+            return False
+        self._probe_at = now + _PROBE
+        return True
+
+    def _stale(self, key: CacheKey, entry: _Entry[V]) -> V:
+        self.stale_serves += 1
+        if key in self._entries:
+            self._entries.move_to_end(key)
+        if entry.stale is None:
+            assert entry.value is not None  # noqa: S101  # a remembered error is never stale
+            entry.stale = self._as_stale(entry.value)
+        return entry.stale
+
+    def _join(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> _Flight[V]:
+        flight = self._flights.get(key)
+        if flight is not None:
+            self.coalesced += 1
+            return flight
+        return self._fly(key, load)
+
+    def _fly(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> _Flight[V]:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = _Flight()
+            flight.task = self._supervisor.spawn(self._load(key, load, flight), name="cache.load")
+            self._flights[key] = flight
+        return flight
+
+    async def _load(self, key: CacheKey, load: Callable[[], Awaitable[V]], flight: _Flight[V]) -> V:
+        asked_at = self._clock()
+        flight.began = True
+        try:
+            value = await load()
+        except SecretsError as error:
+            self._note(error)
+            if flight.kept:
+                self._remember(key, error, asked_at)
+            raise
+        finally:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+        self._outage = False
+        if flight.kept:
+            self._store(key, value, asked_at)
+        return value
+
+    def _note(self, error: SecretsError) -> None:
+        """An outage is Vault's, not one tenant's: a lost login alone does not make one."""
+        if isinstance(error, VaultUnavailable):
+            if not self._outage:
+                self._outage = True
+                self._probe_at = self._clock() + _PROBE
+        elif not error.retryable:
+            self._outage = False
+
+    def _store(self, key: CacheKey, value: V, asked_at: float) -> None:
+        self._drop(key)
+        config = self._config
+        size = self._size_of(value) + _OVERHEAD
+        if size * 100 > config.max_bytes:
+            return  # it alone would push out a hundredth of everything
+        lives = self._lives_for(value)
+        entry: _Entry[V] = _Entry(asked_at=asked_at)
+        entry.value = value
+        entry.size = size
+        entry.fresh_until = asked_at + min(config.fresh_for, lives)
+        entry.refresh_at = asked_at + _AHEAD * min(config.fresh_for, lives)
+        entry.stale_until = asked_at + min(config.stale_for, lives)
+        self._insert(key, entry)
+
+    def _remember(self, key: CacheKey, error: SecretsError, asked_at: float) -> None:
+        if not isinstance(error, AccessDenied | SecretUnavailable):
+            return
+        self._drop(key)
+        config = self._config
+        seconds = config.denied_for if isinstance(error, AccessDenied) else config.missing_for
+        if seconds <= 0:
+            return
+        entry: _Entry[V] = _Entry(asked_at=asked_at)
+        entry.error = error.again()
+        entry.size = _OVERHEAD
+        entry.fresh_until = asked_at + seconds
+        self._insert(key, entry)
+
+    def _insert(self, key: CacheKey, entry: _Entry[V]) -> None:
+        self._entries[key] = entry
+        self._groups.setdefault(key[:2], set()).add(key)
+        self._bytes += entry.size
+        while len(self._entries) > self._config.max_entries or self._bytes > self._config.max_bytes:
+            self._drop(next(iter(self._entries)))
+            self.evictions += 1
+
+    def _drop(self, key: CacheKey) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        self._bytes -= entry.size
+        group = self._groups[key[:2]]
+        group.discard(key)
+        if not group:
+            del self._groups[key[:2]]
+
+    def invalidate(self, scope: Hashable, path: Hashable) -> None:
+        """Forget all versions of a path. Loads under way answer those who wait for them, and
+        nobody after.
+        """
+        for key in list(self._groups.get((scope, path), ())):
+            self._drop(key)
+        for key in [key for key in self._flights if key[0] == scope and key[1] == path]:
+            self._flights.pop(key).kept = False
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._groups.clear()
+        self._bytes = 0
+        for flight in self._flights.values():
+            flight.kept = False
+        self._flights.clear()
+
+    def stats(self) -> CacheStats:
+        """Return the counts."""
+        return CacheStats(
+            entries=len(self._entries),
+            bytes=self._bytes,
+            hits=self.hits,
+            misses=self.misses,
+            stale_serves=self.stale_serves,
+            coalesced=self.coalesced,
+            evictions=self.evictions,
+        )

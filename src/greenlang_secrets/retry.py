@@ -1,0 +1,55 @@
+"""When to try again: a full-jitter backoff, and a budget that keeps retries from becoming
+the load that kept the server down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["Backoff", "RetryBudget"]
+
+_FIRST: Final = 0.05
+_LONGEST: Final = 1.0
+
+
+class Backoff:
+    """Waits of ``uniform(0, min(1 s, 50 ms * 2^n))`` ("full jitter", AWS Architecture Blog,
+    "Exponential Backoff And Jitter").
+    """
+
+    __slots__ = ("_ceiling", "_random")
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._ceiling = _FIRST
+        self._random = random
+
+    def next(self, asked: float | None = None) -> float:
+        """Return the next wait in seconds; `asked` is what the server asked for, and wins."""
+        ceiling, self._ceiling = self._ceiling, min(_LONGEST, self._ceiling * 2)
+        if asked is not None:
+            return asked
+        return max(0.001, self._random() * ceiling)
+
+
+class RetryBudget:
+    """Lets one request in ten be a retry, with ten in reserve for a quiet client."""
+
+    __slots__ = ("_tokens",)
+
+    _PER_REQUEST: Final = 0.1
+    _MOST: Final = 10.0
+
+    def __init__(self) -> None:
+        self._tokens = self._MOST
+
+    def deposit(self) -> None:
+        """Count a request."""
+        self._tokens = min(self._MOST, self._tokens + self._PER_REQUEST)
+
+    def withdraw(self) -> bool:
+        """Take one retry; False if the budget is spent."""
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True

@@ -1,0 +1,148 @@
+"""`SecretsService`: the one thing users hold.
+
+It joins the pieces and owns their lives. What may be done with secrets is in `view.py`;
+the service is itself the view of the platform scope, with every permission.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from greenlang_secrets.access import SERVICE, Principal, TenantContext
+from greenlang_secrets.background import Supervisor
+from greenlang_secrets.cache import SecretCache
+from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.errors import SecretsError, VaultError
+from greenlang_secrets.model import Health, Secret
+from greenlang_secrets.paths import PLATFORM, FolderPath, KvPath, Tenant, TenantId
+from greenlang_secrets.telemetry import Tally
+from greenlang_secrets.vault import VaultClient
+from greenlang_secrets.view import Core, SecretsView
+
+__all__ = ["SecretsService"]
+
+_log: Final = logging.getLogger("greenlang_secrets")
+
+
+class SecretsService(SecretsView):
+    """Secrets of the platform scope, and the way to those of tenants.
+
+    Use ``async with SecretsService.open(config) as secrets``. One per process is enough:
+    views share its client, cache and login.
+
+    Attributes:
+        client: the Vault client below, for engines without a room of their own here.
+        cache: the cache; `cache.stats()` counts.
+        tally: what telemetry exports.
+    """
+
+    def __init__(
+        self, *, config: SecretsServiceConfig, client: VaultClient, supervisor: Supervisor
+    ) -> None:
+        self.config = config
+        self.client = client
+        self.cache: SecretCache[Secret] = SecretCache(
+            config.cache,
+            supervisor,
+            size_of=_size,
+            as_stale=_as_stale,
+            lives_for=_lives_for,
+        )
+        self.tally = Tally(hits=lambda: self.cache.hits, misses=lambda: self.cache.misses)
+        super().__init__(
+            Core(config=config, client=client, cache=self.cache, tally=self.tally),
+            TenantContext(principal=SERVICE, scope=PLATFORM),
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, config: SecretsServiceConfig | None = None
+    ) -> AsyncIterator[SecretsService]:
+        """Yield a service that has tried to log in; None reads the environment.
+
+        A Vault that is away does not keep it from opening; wrong credentials do. At the
+        end background work is stopped and the service's own token revoked (within 2 s).
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+            AuthenticationLost: Vault refuses the login.
+        """
+        config = config or SecretsServiceConfig.from_env()
+        async with Supervisor() as supervisor, VaultClient.open(config, supervisor) as client:
+            service = cls(config=config, client=client, supervisor=supervisor)
+            try:
+                yield service
+            finally:
+                service.tally.close()
+                service.cache.clear()
+
+    def scoped(self, context: TenantContext) -> SecretsView:
+        """Return the view of `context`: its principal's permissions, in its scope. Light."""
+        return SecretsView(self._core, context)
+
+    def for_tenant(self, tenant: str, *, principal: Principal | None = None) -> SecretsView:
+        """Return the view of one tenant's secrets, acting as `principal`, or as the service.
+
+        Raises:
+            InvalidTenant: the id is outside the grammar.
+            AccessDenied: the principal belongs to another tenant.
+        """
+        scope = Tenant(TenantId(tenant))
+        return SecretsView(self._core, TenantContext(principal=principal or SERVICE, scope=scope))
+
+    async def health(self) -> Health:
+        """Return how Vault is: what it says of itself, and whether a real request works.
+
+        Never raises for a Vault in trouble; the report says it. The real request lists the
+        platform's root, which needs the login, the policies, the storage and the audit
+        device, and reads no value.
+        """
+        try:
+            node = await self.client.sys.health()
+        except VaultError:
+            return Health(status=self._without_vault(), reachable=False)
+        canary = False
+        if not node.sealed and node.initialized:
+            try:
+                root = KvPath.folder(self.config.kv_mount, PLATFORM, FolderPath(()))
+                await self.client.kv(PLATFORM).list(root)
+                canary = True
+            except SecretsError as error:
+                _log.warning("health.canary_failed", extra={"code": error.code})
+        return Health(
+            status="ok" if canary else self._without_vault(),
+            reachable=True,
+            initialized=node.initialized,
+            sealed=node.sealed,
+            standby=node.standby,
+            version=node.version,
+            clock_skew=node.server_time - time.time(),
+            canary=canary,
+        )
+
+    def _without_vault(self) -> Literal["degraded", "down"]:
+        """Cached reads go on without Vault; with an empty cache nothing does."""
+        return "degraded" if self.cache.stats().entries else "down"
+
+
+def _size(secret: Secret) -> int:
+    return secret.data.size + sum(
+        len(key) + len(value) for key, value in secret.custom_metadata.items()
+    )
+
+
+def _as_stale(secret: Secret) -> Secret:
+    return replace(secret, stale=True)
+
+
+def _lives_for(secret: Secret) -> float:
+    if secret.expires_at is None:
+        return float("inf")
+    return max(0.0, (secret.expires_at - datetime.now(UTC)).total_seconds())

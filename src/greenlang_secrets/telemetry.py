@@ -1,0 +1,195 @@
+"""What is counted, and how it leaves: plain integers on the path, OpenTelemetry beside it.
+
+One `counter.add` of the SDK costs 7 to 14 microseconds, ten times a cached read, so
+nothing on the path calls OpenTelemetry. A `Tally` holds integers; `Instruments` gives a
+MeterProvider observable counters that read them when somebody collects.
+
+Tallies are process-wide in sum: two services in one process add up, and a closed one
+leaves its totals behind, so that no counter ever falls.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Final
+from weakref import WeakSet
+
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+from greenlang_secrets.access import Action
+from greenlang_secrets.errors import (
+    AccessDenied,
+    AuthenticationLost,
+    Conflict,
+    InvalidRequest,
+    PreconditionRequired,
+    SecretsError,
+    SecretUnavailable,
+    VaultUnavailable,
+)
+from greenlang_secrets.model import SecretType
+
+__all__ = ["Instruments", "Result", "Tally", "result_of", "type_label"]
+
+
+class Result(StrEnum):
+    """How an operation ended; a closed set, the `result` label.
+
+    Ours are unavailable, timeout and error; the caller's are not_found, denied, conflict,
+    invalid and rate_limited.
+    """
+
+    OK = "ok"
+    STALE = "stale"
+    NOT_FOUND = "not_found"
+    DENIED = "denied"
+    CONFLICT = "conflict"
+    INVALID = "invalid"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+def result_of(error: SecretsError) -> Result:
+    """Return the label of a failure."""
+    match error:
+        case SecretUnavailable():
+            return Result.NOT_FOUND
+        case AccessDenied():
+            return Result.DENIED
+        case Conflict() | PreconditionRequired():
+            return Result.CONFLICT
+        case InvalidRequest():
+            return Result.INVALID
+        case VaultUnavailable(reason="timeout"):
+            return Result.TIMEOUT
+        case VaultUnavailable() | AuthenticationLost():
+            return Result.UNAVAILABLE
+        case _:
+            return Result.ERROR
+
+
+_LABELLED: Final = frozenset(
+    {
+        SecretType.DATABASE,
+        SecretType.CACHE,
+        SecretType.API_KEY,
+        SecretType.CERTIFICATE,
+        SecretType.ENCRYPTION_KEY,
+        SecretType.SERVICE_TOKEN,
+        SecretType.GENERIC,
+    }
+)
+
+
+def type_label(type_: SecretType) -> str:
+    """Return the `secret_type` label: seven values, the rarer types count as generic."""
+    return type_.value if type_ in _LABELLED else SecretType.GENERIC.value
+
+
+OperationKey = tuple[str, str, str]
+"""(operation, secret_type, result)"""
+
+_SEED: Final[tuple[OperationKey, ...]] = tuple(
+    (action.value, SecretType.GENERIC.value, result.value)
+    for action in Action
+    if action not in {Action.STATUS, Action.ROTATE}
+    for result in (Result.OK, Result.DENIED, Result.UNAVAILABLE, Result.TIMEOUT, Result.ERROR)
+)
+"""Present with 0 from the start: `increase()` does not see a series' first sample."""
+
+
+class Tally:
+    """The counts of one service.
+
+    Attributes:
+        operations: by (operation, secret_type, result).
+        hits, misses: where the cache's counters are read from.
+    """
+
+    def __init__(
+        self,
+        *,
+        hits: Callable[[], int] = lambda: 0,
+        misses: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.operations: Counter[OperationKey] = Counter()
+        self.hits = hits
+        self.misses = misses
+        _live.add(self)
+
+    def count(self, action: Action, type_: SecretType, result: Result) -> None:
+        """Count one operation."""
+        self.operations[action.value, type_label(type_), result.value] += 1
+
+    def close(self) -> None:
+        """Leave the totals to the process; a second call does nothing."""
+        if self in _live:
+            _live.discard(self)
+            _past.add(self)
+
+
+class _Past:
+    """The totals of closed services."""
+
+    def __init__(self) -> None:
+        self.operations: Counter[OperationKey] = Counter(dict.fromkeys(_SEED, 0))
+        self.hits = 0
+        self.misses = 0
+
+    def add(self, tally: Tally) -> None:
+        self.operations.update(tally.operations)
+        self.hits += tally.hits()
+        self.misses += tally.misses()
+
+
+_live: Final[WeakSet[Tally]] = WeakSet()
+_past: Final = _Past()
+
+
+class Instruments:
+    """The observable counters of one MeterProvider. Make one per provider and process: OTel
+    silently drops the second callback of an instrument made twice.
+    """
+
+    def __init__(self, provider: MeterProvider) -> None:
+        meter = provider.get_meter("greenlang_secrets")
+        meter.create_observable_counter(
+            "gl_secrets_operations",
+            callbacks=[_operations],
+            unit="{operation}",
+            description="Operations on secrets, cached reads among them.",
+        )
+        meter.create_observable_counter(
+            "gl_secrets_cache_hits",
+            callbacks=[_hits],
+            unit="{read}",
+            description="Reads answered from the cache, fresh.",
+        )
+        meter.create_observable_counter(
+            "gl_secrets_cache_misses",
+            callbacks=[_misses],
+            unit="{read}",
+            description="Reads that had to ask Vault, those then answered stale among them.",
+        )
+
+
+def _operations(_: CallbackOptions) -> Iterable[Observation]:
+    totals = Counter(_past.operations)
+    for tally in list(_live):
+        totals.update(tally.operations)
+    for (operation, secret_type, result), value in totals.items():
+        yield Observation(
+            value, {"operation": operation, "secret_type": secret_type, "result": result}
+        )
+
+
+def _hits(_: CallbackOptions) -> Iterable[Observation]:
+    yield Observation(_past.hits + sum(tally.hits() for tally in list(_live)))
+
+
+def _misses(_: CallbackOptions) -> Iterable[Observation]:
+    yield Observation(_past.misses + sum(tally.misses() for tally in list(_live)))

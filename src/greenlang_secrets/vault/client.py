@@ -1,0 +1,123 @@
+"""`VaultClient`: the engines, each spoken to with the right token."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from greenlang_secrets.background import Supervisor
+from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.errors import AccessDenied, UnavailableReason, VaultRefused, VaultUnavailable
+from greenlang_secrets.paths import ApiPath, Platform, Scope, Tenant
+from greenlang_secrets.transport import Method, Transport, VaultRequest
+from greenlang_secrets.vault.auth import auth_method
+from greenlang_secrets.vault.kv import KvV2
+from greenlang_secrets.vault.session import Session, TenantTokens, TokenHolder
+from greenlang_secrets.vault.sys import Sys
+
+__all__ = ["VaultClient"]
+
+
+class VaultClient:
+    """A Vault, logged in to.
+
+    Attributes:
+        sys: health and seal status.
+        session: the service's own login.
+    """
+
+    def __init__(
+        self, *, transport: Transport, session: Session, tenant_tokens: TenantTokens | None
+    ) -> None:
+        self.sys = Sys(transport)
+        self.session = session
+        self._tenant_tokens = tenant_tokens
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        config: SecretsServiceConfig,
+        supervisor: Supervisor,
+        *,
+        on_login: Callable[[str], None] = lambda _: None,
+        on_retry: Callable[[UnavailableReason], None] = lambda _: None,
+    ) -> AsyncIterator[VaultClient]:
+        """Yield a client that has tried to log in; its own token is revoked at the end.
+
+        A Vault that cannot be reached does not keep the client from opening: the login
+        is made at the first use then.
+
+        Raises:
+            AuthenticationLost: Vault refuses the login.
+            ConfigurationError: a setting is missing or wrong.
+        """
+        async with Transport(config, on_retry=on_retry) as transport:
+            session = Session(
+                auth_method(config.auth),
+                transport=transport,
+                supervisor=supervisor,
+                on_event=on_login,
+            )
+            with suppress(VaultUnavailable):
+                await session.login()
+            tenant_tokens = (
+                None
+                if config.tenant_token_role is None
+                else TenantTokens(
+                    session,
+                    role=config.tenant_token_role,
+                    transport=transport,
+                    supervisor=supervisor,
+                )
+            )
+            try:
+                yield cls(transport=transport, session=session, tenant_tokens=tenant_tokens)
+            finally:
+                await session.revoke()
+
+    def kv(self, scope: Scope) -> KvV2:
+        """Return the KV engine as seen with the token of `scope`."""
+        return KvV2(self._holder(scope).call)
+
+    def _holder(self, scope: Scope) -> TokenHolder:
+        match scope:
+            case Tenant(id=tenant) if self._tenant_tokens is not None:
+                return self._tenant_tokens.of(tenant)
+            case Platform() | Tenant():
+                return self.session
+
+    async def read(self, path: ApiPath) -> Mapping[str, Any] | None:
+        """Return the `data` at any API path, or None if Vault says 404; for engines that have
+        no room of their own here.
+
+        Raises:
+            AccessDenied: the service's policies do not allow it.
+            VaultRefused: Vault refuses the request.
+        """
+        answer = await self.session.call(VaultRequest(method="GET", path=path))
+        if answer.status == 404:
+            return None
+        if answer.ok:
+            return answer.data
+        raise _refusal(answer.status)
+
+    async def write(
+        self, path: ApiPath, body: Mapping[str, Any] | None = None, *, method: Method = "POST"
+    ) -> Mapping[str, Any]:
+        """Write `body` to any API path and return the answer's `data`.
+
+        Raises:
+            AccessDenied: the service's policies do not allow it.
+            VaultRefused: Vault refuses the request.
+            OutcomeUnknown: no answer came; the write may have happened.
+        """
+        answer = await self.session.call(VaultRequest(method=method, path=path, body=body))
+        if answer.ok:
+            return answer.data
+        raise _refusal(answer.status)
+
+
+def _refusal(status: int) -> AccessDenied | VaultRefused:
+    return AccessDenied() if status == 403 else VaultRefused(status=status)

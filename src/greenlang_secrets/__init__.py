@@ -44,6 +44,7 @@ from greenlang_secrets.errors import (
     VersionDestroyed,
     VersionNotFound,
 )
+from greenlang_secrets.listing import Page
 from greenlang_secrets.model import (
     Health,
     Secret,
@@ -59,7 +60,7 @@ from greenlang_secrets.sensitive import SecretMap, SecretValue
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets.vault import VaultClient
 from greenlang_secrets.version import __version__
-from greenlang_secrets.view import Page, SecretsView
+from greenlang_secrets.view import SecretsView
 
 __all__ = [
     "PLATFORM",

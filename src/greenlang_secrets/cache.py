@@ -78,6 +78,7 @@ class _Entry(Generic[V]):
 
     __slots__ = (
         "asked_at",
+        "count",
         "error",
         "fresh_until",
         "refresh_at",
@@ -92,6 +93,7 @@ class _Entry(Generic[V]):
         self.value: V | None = None
         self.stale: V | None = None
         self.error: SecretsError | None = None
+        self.count: list[int] = [0]
         self.refresh_at = 0.0
         self.fresh_until = 0.0
         self.stale_until = 0.0
@@ -125,6 +127,7 @@ class SecretCache(Generic[V]):
         *,
         size_of: Callable[[V], int],
         as_stale: Callable[[V], V],
+        count_of: Callable[[V], list[int]] = lambda _: [0],
         lives_for: Callable[[V], float] = lambda _: float("inf"),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -135,6 +138,7 @@ class SecretCache(Generic[V]):
         self._supervisor = supervisor
         self._size_of = size_of
         self._as_stale = as_stale
+        self._count_of = count_of
         self._lives_for = lives_for
         self._clock = clock
         self._entries: OrderedDict[CacheKey, _Entry[V]] = OrderedDict()
@@ -155,6 +159,7 @@ class SecretCache(Generic[V]):
         if entry is None or self._clock() >= entry.refresh_at:
             return None
         self.hits += 1
+        entry.count[0] += 1
         self._entries.move_to_end(key)
         return entry.value
 
@@ -312,6 +317,7 @@ class SecretCache(Generic[V]):
         lives = self._lives_for(value)
         entry: _Entry[V] = _Entry(asked_at=asked_at)
         entry.value = value
+        entry.count = self._count_of(value)
         entry.size = size
         entry.fresh_until = asked_at + min(config.fresh_for, lives)
         entry.refresh_at = asked_at + _AHEAD * min(config.fresh_for, lives)

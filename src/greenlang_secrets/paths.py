@@ -165,6 +165,11 @@ class TenantId:
 class Platform:
     """The platform's own scope: ``greenlang/`` in the KV mount."""
 
+    @property
+    def key(self) -> str:
+        """A text that no other scope has: empty, which no tenant's id is."""
+        return ""
+
     def __str__(self) -> str:
         return "platform"
 
@@ -174,6 +179,11 @@ class Tenant:
     """One tenant's scope: ``tenants/<id>/`` in the KV mount."""
 
     id: TenantId
+
+    @property
+    def key(self) -> str:
+        """A text that no other scope has: the tenant's id."""
+        return self.id.value
 
     def __str__(self) -> str:
         return f"tenant {self.id}"

@@ -47,14 +47,15 @@ class SecretsService(SecretsView):
     ) -> None:
         self.config = config
         self.client = client
+        self.tally = Tally(hits=lambda: self.cache.hits, misses=lambda: self.cache.misses)
         self.cache: SecretCache[Secret] = SecretCache(
             config.cache,
             supervisor,
             size_of=_size,
             as_stale=_as_stale,
+            count_of=lambda secret: self.tally.fresh_reads_of(secret.type),
             lives_for=_lives_for,
         )
-        self.tally = Tally(hits=lambda: self.cache.hits, misses=lambda: self.cache.misses)
         super().__init__(
             Core(config=config, client=client, cache=self.cache, tally=self.tally),
             TenantContext(principal=SERVICE, scope=PLATFORM),
@@ -123,7 +124,8 @@ class SecretsService(SecretsView):
             sealed=node.sealed,
             standby=node.standby,
             version=node.version,
-            clock_skew=node.server_time - time.time(),
+            # Vault gives whole seconds, cut off: the middle of them is the best guess.
+            clock_skew=node.server_time + 0.5 - time.time(),
             canary=canary,
         )
 

@@ -106,7 +106,8 @@ class Tally:
     """The counts of one service.
 
     Attributes:
-        operations: by (operation, secret_type, result).
+        operations: by (operation, secret_type, result), without the fresh reads.
+        fresh_reads: by secret_type; the cache adds to these lists of one number itself.
         hits, misses: where the cache's counters are read from.
     """
 
@@ -117,13 +118,25 @@ class Tally:
         misses: Callable[[], int] = lambda: 0,
     ) -> None:
         self.operations: Counter[OperationKey] = Counter()
+        self.fresh_reads: dict[str, list[int]] = {}
         self.hits = hits
         self.misses = misses
         _live.add(self)
 
+    def fresh_reads_of(self, type_: SecretType) -> list[int]:
+        """Return the list of one number in which fresh reads of this type are counted."""
+        return self.fresh_reads.setdefault(type_label(type_), [0])
+
     def count(self, action: Action, type_: SecretType, result: Result) -> None:
         """Count one operation."""
         self.operations[action.value, type_label(type_), result.value] += 1
+
+    def totals(self) -> Counter[OperationKey]:
+        """Return all operations, the fresh reads among them."""
+        totals = Counter(self.operations)
+        for label, (count,) in self.fresh_reads.items():
+            totals[Action.READ.value, label, Result.OK.value] += count
+        return totals
 
     def close(self) -> None:
         """Leave the totals to the process; a second call does nothing."""
@@ -141,7 +154,7 @@ class _Past:
         self.misses = 0
 
     def add(self, tally: Tally) -> None:
-        self.operations.update(tally.operations)
+        self.operations.update(tally.totals())
         self.hits += tally.hits()
         self.misses += tally.misses()
 
@@ -180,7 +193,7 @@ class Instruments:
 def _operations(_: CallbackOptions) -> Iterable[Observation]:
     totals = Counter(_past.operations)
     for tally in list(_live):
-        totals.update(tally.operations)
+        totals.update(tally.totals())
     for (operation, secret_type, result), value in totals.items():
         yield Observation(
             value, {"operation": operation, "secret_type": secret_type, "result": result}

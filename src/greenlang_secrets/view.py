@@ -22,7 +22,6 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from greenlang_secrets.access import Action, TenantContext, decide, require
 from greenlang_secrets.cache import SecretCache
@@ -36,6 +35,7 @@ from greenlang_secrets.errors import (
     SecretUnavailable,
     VersionNotFound,
 )
+from greenlang_secrets.listing import MAX_PAGE, Listing, Page
 from greenlang_secrets.model import (
     Secret,
     SecretEntry,
@@ -50,10 +50,7 @@ from greenlang_secrets.telemetry import Result, Tally, result_of
 from greenlang_secrets.vault import VaultClient
 from greenlang_secrets.writes import Writer
 
-__all__ = ["Core", "Page", "SecretsView"]
-
-MAX_PAGE: Final = 100
-"""Entries of one page at most; each costs a metadata read."""
+__all__ = ["Core", "SecretsView"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +61,6 @@ class Core:
     client: VaultClient
     cache: SecretCache[Secret]
     tally: Tally
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A part of a listing; `next` is the `after` of the following page, None at the end."""
-
-    items: tuple[SecretEntry, ...]
-    next: str | None
 
 
 @dataclass(slots=True)
@@ -89,6 +78,7 @@ class SecretsView:
         self.context = context
         self._core = core
         self._cache = core.cache
+        self._scope_key = context.scope.key  # a str: its hash is computed once
         self._may_read = decide(context, Action.READ)
 
     # ------------------------------------------------------------ reading
@@ -116,9 +106,8 @@ class SecretsView:
             VaultUnavailable, AuthenticationLost: no answer, and no value to fall back on.
         """
         if self._may_read and max_age is None and min_version is None and not fresh:
-            secret = self._cache.fresh((self.context.scope, path, version))
+            secret = self._cache.fresh((self._scope_key, path, version))
             if secret is not None:
-                self._core.tally.count(Action.READ, secret.type, Result.OK)
                 return secret
         with self._counted(Action.READ) as outcome:
             secret = await self._get(path, version, min_version, max_age, fresh=fresh)
@@ -153,7 +142,7 @@ class SecretsView:
 
         if fresh or max_age == 0:
             return self._at_least(await self._refresh(raw_path, version, load), min_version)
-        key = (self.context.scope, raw_path, version)
+        key = (self._scope_key, raw_path, version)
         secret = await self._cache.get(key, load, max_age=max_age)
         if min_version is not None and secret.version < min_version:
             secret = await self._refresh(raw_path, version, load)
@@ -162,7 +151,7 @@ class SecretsView:
     async def _refresh(
         self, raw_path: str, version: int | None, load: Callable[[], Awaitable[Secret]]
     ) -> Secret:
-        return await self._cache.refresh((self.context.scope, raw_path, version), load)
+        return await self._cache.refresh((self._scope_key, raw_path, version), load)
 
     def _at_least(self, secret: Secret, min_version: int | None) -> Secret:
         if min_version is not None and secret.version < min_version:
@@ -242,36 +231,9 @@ class SecretsView:
             require(self.context, Action.LIST)
             if not 1 <= limit <= MAX_PAGE:
                 raise InvalidRequest(f"A page has 1 to {MAX_PAGE} entries.")
-            scope = self.context.scope
-            names = await self._core.client.kv(scope).list(
-                KvPath.folder(self._core.config.kv_mount, scope, folder),
-                after=after,
-                limit=limit + 1,
-            )
-            more = len(names) > limit
-            names = names[:limit]
-            entries = await asyncio.gather(*(self._entry(f"{folder}{name}") for name in names))
-            return Page(
-                items=tuple(entry for entry in entries if entry is not None),
-                next=names[-1] if more else None,
-            )
-
-    async def _entry(self, text: str) -> SecretEntry | None:
-        if text.endswith("/"):
-            try:
-                FolderPath.parse(text)
-            except InvalidRequest:
-                return SecretEntry(path=text, kind="folder", addressable=False)
-            return SecretEntry(path=text, kind="folder")
-        try:
-            path = self._kv_path(text)
-        except InvalidRequest:
-            return SecretEntry(path=text, kind="secret", addressable=False)
-        try:
-            metadata = await self._core.client.kv(self.context.scope).read_metadata(path)
-        except SecretNotFound:
-            return None
-        return SecretEntry(path=text, kind="secret", metadata=metadata)
+            kv = self._core.client.kv(self.context.scope)
+            listing = Listing(kv, self._core.config.kv_mount, self.context.scope)
+            return await listing.page(folder, limit=limit, after=after)
 
     async def list(self, prefix: str = "") -> AsyncIterator[SecretEntry]:
         """Yield every entry directly below `prefix`, page by page.
@@ -437,7 +399,7 @@ class SecretsView:
             try:
                 yield writer, outcome
             finally:
-                self._cache.invalidate(self.context.scope, raw_path)
+                self._cache.invalidate(self._scope_key, raw_path)
 
     @contextmanager
     def _counted(self, action: Action) -> Iterator[_Outcome]:

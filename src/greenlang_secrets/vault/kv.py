@@ -7,14 +7,11 @@ are made by `read_metadata`; what to check is the service's decision.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from greenlang_secrets.errors import (
     AccessDenied,
-    OutcomeUnknown,
     PreconditionRequired,
     SecretDeleted,
     SecretNotFound,
@@ -25,16 +22,13 @@ from greenlang_secrets.errors import (
     VersionNotFound,
 )
 from greenlang_secrets.model import (
-    TYPE_KEY,
     Secret,
     SecretMetadata,
-    SecretType,
-    SecretVersion,
     SecretWritten,
 )
 from greenlang_secrets.paths import ApiPath, KvPath
-from greenlang_secrets.sensitive import SecretMap
 from greenlang_secrets.transport import VaultRequest, VaultResponse
+from greenlang_secrets.vault.kv_answers import metadata_of, secret_of, version_of, written_of
 
 __all__ = ["KvV2"]
 
@@ -70,11 +64,11 @@ class KvV2:
         )
         if answer.status == 404:
             await self._explain_missing(path, version, answer.data.get("metadata"))
-        return _secret(path, _accepted(answer, path))
+        return secret_of(path, _accepted(answer, path))
 
     async def _explain_missing(self, path: KvPath, version: int | None, metadata: object) -> None:
         if isinstance(metadata, dict):  # a 404 with a body: the version was deleted
-            row = _version(metadata.get("version"), metadata)
+            row = version_of(metadata.get("version"), metadata)
             raise SecretDeleted(
                 path=path,
                 version=row.version,
@@ -113,7 +107,7 @@ class KvV2:
         )
         if answer.status == 400:
             raise await self._refused_write(path, cas)
-        return _written(path, _accepted(answer, path))
+        return written_of(path, _accepted(answer, path))
 
     async def patch(
         self, path: KvPath, data: Mapping[str, str | None], *, cas: int | None = None
@@ -141,7 +135,7 @@ class KvV2:
             await self._explain_missing(path, None, answer.data.get("metadata"))
         if answer.status == 400:
             raise await self._refused_write(path, cas)
-        return _written(path, _accepted(answer, path))
+        return written_of(path, _accepted(answer, path))
 
     async def _refused_write(self, path: KvPath, cas: int | None) -> SecretsError:
         """Why a write was answered 400, by asking for the state and not by reading the text."""
@@ -194,7 +188,7 @@ class KvV2:
         )
         if answer.status == 404:
             raise SecretNotFound(path=path)
-        return _metadata(path, _accepted(answer, path))
+        return metadata_of(path, _accepted(answer, path))
 
     async def patch_metadata(
         self,
@@ -315,110 +309,3 @@ def _accepted(answer: VaultResponse, path: KvPath | None) -> Mapping[str, Any]:
     if answer.status == 403:
         raise AccessDenied(path=path)
     raise VaultRefused(status=answer.status, path=path)
-
-
-def _secret(path: KvPath, data: Mapping[str, Any]) -> Secret:
-    values, metadata = data.get("data"), data.get("metadata")
-    if not isinstance(values, dict) or not isinstance(metadata, dict):
-        raise VaultProtocolError
-    row = _version(metadata.get("version"), metadata)
-    custom = _custom_metadata(metadata)
-    return Secret(
-        path=str(path),
-        version=row.version,
-        data=SecretMap({key: _text(value) for key, value in values.items()}),
-        type=SecretType.declared(custom),
-        created_at=row.created_at,
-        custom_metadata=_shown(custom),
-        expires_at=row.expires_at,
-    )
-
-
-def _text(value: object) -> str:
-    """A value as text. Ours are strings; what other tools wrote as numbers or structures is
-    given as the JSON it is.
-    """
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _written(path: KvPath, data: Mapping[str, Any]) -> SecretWritten:
-    try:
-        row = _version(data.get("version"), data)
-    except VaultProtocolError:
-        # The write was accepted, only its answer cannot be read.
-        raise OutcomeUnknown(path=path) from None
-    return SecretWritten(path=str(path), version=row.version, created_at=row.created_at)
-
-
-def _metadata(path: KvPath, data: Mapping[str, Any]) -> SecretMetadata:
-    rows = data.get("versions")
-    if not isinstance(rows, dict):
-        raise VaultProtocolError
-    custom = _custom_metadata(data)
-    return SecretMetadata(
-        path=str(path),
-        type=SecretType.declared(custom),
-        current_version=_number(data.get("current_version")),
-        oldest_version=_number(data.get("oldest_version")),
-        max_versions=_number(data.get("max_versions")),
-        cas_required=data.get("cas_required") is True,
-        created_at=_time(data.get("created_time")),
-        updated_at=_time(data.get("updated_time")),
-        custom_metadata=_shown(custom),
-        versions=tuple(
-            sorted(
-                (_version(number, row) for number, row in rows.items()),
-                key=lambda row: row.version,
-                reverse=True,
-            )
-        ),
-    )
-
-
-def _version(number: object, row: Mapping[str, Any]) -> SecretVersion:
-    """A version's state, computed: `deletion_time` lies in the future on a version that will
-    delete itself, and may stay set on a destroyed one.
-    """
-    if not isinstance(row, dict):
-        raise VaultProtocolError
-    version = _number(int(number) if isinstance(number, str) and number.isdigit() else number)
-    created_at = _time(row.get("created_time"))
-    deletion = row.get("deletion_time")
-    deletes_at = _time(deletion) if deletion else None
-    if row.get("destroyed") is True:
-        return SecretVersion(version=version, state="destroyed", created_at=created_at)
-    if deletes_at is None:
-        return SecretVersion(version=version, state="live", created_at=created_at)
-    if deletes_at > datetime.now(UTC):
-        return SecretVersion(
-            version=version, state="live", created_at=created_at, expires_at=deletes_at
-        )
-    return SecretVersion(
-        version=version, state="deleted", created_at=created_at, deleted_at=deletes_at
-    )
-
-
-def _custom_metadata(data: Mapping[str, Any]) -> dict[str, str]:
-    custom = data.get("custom_metadata")
-    if not isinstance(custom, dict):
-        return {}
-    return {key: value for key, value in custom.items() if isinstance(value, str)}
-
-
-def _shown(custom: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in custom.items() if key != TYPE_KEY}
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise VaultProtocolError
-    return value
-
-
-def _time(value: object) -> datetime:
-    if not isinstance(value, str):
-        raise VaultProtocolError
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except ValueError:
-        raise VaultProtocolError from None

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
+from greenlang_secrets.errors import SecretDeleted
 from greenlang_secrets.sensitive import SecretMap, SecretValue
 
 __all__ = [
@@ -116,6 +117,15 @@ class SecretVersion:
     created_at: datetime
     deleted_at: datetime | None = None
     expires_at: datetime | None = None
+
+    def gone(self, path: object) -> SecretDeleted:
+        """Return the error that says this version of `path` is deleted or destroyed."""
+        return SecretDeleted(
+            path=path,
+            version=self.version,
+            destroyed=self.state == "destroyed",
+            deleted_at=self.deleted_at,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -258,8 +258,14 @@ class Transport:
             ):
                 payload = await _read(answer)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return _failure(error)
-        return _judge(answer, payload, asked_at)
+            failure = _failure(error)
+        else:
+            return _judge(answer, payload, asked_at)
+        if failure is None:
+            # Raised out here, or the client's error, which quotes the answer, would stay
+            # reachable as its __context__.
+            raise VaultProtocolError
+        return failure
 
 
 def _tls(config: SecretsServiceConfig) -> ssl.SSLContext | bool:
@@ -296,8 +302,10 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _failure(error: Exception) -> _Failure:
-    """What an exception of the HTTP client means; the most specific first."""
+def _failure(error: Exception) -> _Failure | None:
+    """What an exception of the HTTP client means, the most specific first; None for an answer
+    that is not HTTP.
+    """
     match error:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return _Failure("tls", final=True, elsewhere=True)
@@ -306,7 +314,7 @@ def _failure(error: Exception) -> _Failure:
         case TimeoutError():
             return _Failure("timeout", done=True, elsewhere=True)
         case aiohttp.ClientResponseError():
-            raise VaultProtocolError from None
+            return None
         case _:
             return _Failure("network", done=True, elsewhere=True)
 
@@ -344,7 +352,7 @@ def _json(answer: aiohttp.ClientResponse, payload: bytes | None) -> Mapping[str,
     try:
         body = json.loads(payload)
     except ValueError:  # JSONDecodeError carries the whole text: it must not travel on
-        raise VaultProtocolError from None
+        body = None
     if not isinstance(body, dict):
         raise VaultProtocolError
     return body

@@ -113,7 +113,7 @@ class Writer:
             # By its number: the newest may be another one by the time this arrives.
             versions = [current.current_version]
         elif not any(row.state == "live" for row in self._rows(current, versions)):
-            raise _deleted(self._path, self._rows(current, versions)[0])
+            raise self._rows(current, versions)[0].gone(self._path)
         await self._kv.delete(self._path, versions)
 
     async def undelete(self, versions: Sequence[int]) -> Undeleted:
@@ -166,7 +166,7 @@ class Writer:
 
     def _not_live(self, current: SecretMetadata | None) -> SecretNotFound | SecretDeleted:
         row = None if current is None else current.current
-        return SecretNotFound(path=self._path) if row is None else _deleted(self._path, row)
+        return SecretNotFound(path=self._path) if row is None else row.gone(self._path)
 
     async def _write_new(
         self, data: Mapping[str, str], current: SecretMetadata | None
@@ -233,12 +233,3 @@ class Writer:
                 if not key.startswith("gls_"):
                     wanted.setdefault(key, None)
         await self._kv.patch_metadata(self._path, custom_metadata=wanted)
-
-
-def _deleted(path: KvPath, row: SecretVersion) -> SecretDeleted:
-    return SecretDeleted(
-        path=path,
-        version=row.version,
-        destroyed=row.state == "destroyed",
-        deleted_at=row.deleted_at,
-    )

@@ -13,7 +13,6 @@ from typing import Any, Final
 from greenlang_secrets.errors import (
     AccessDenied,
     PreconditionRequired,
-    SecretDeleted,
     SecretNotFound,
     SecretsError,
     VaultProtocolError,
@@ -68,13 +67,7 @@ class KvV2:
 
     async def _explain_missing(self, path: KvPath, version: int | None, metadata: object) -> None:
         if isinstance(metadata, dict):  # a 404 with a body: the version was deleted
-            row = version_of(metadata.get("version"), metadata)
-            raise SecretDeleted(
-                path=path,
-                version=row.version,
-                destroyed=row.state == "destroyed",
-                deleted_at=row.deleted_at,
-            )
+            raise version_of(metadata.get("version"), metadata).gone(path)
         if version is not None:
             # Raises SecretNotFound if there is no secret at all.
             await self.read_metadata(path)
@@ -132,10 +125,19 @@ class KvV2:
             )
         )
         if answer.status == 404:
-            await self._explain_missing(path, None, answer.data.get("metadata"))
+            raise await self._nothing_to_patch(path)
         if answer.status == 400:
             raise await self._refused_write(path, cas)
         return written_of(path, _accepted(answer, path))
+
+    async def _nothing_to_patch(self, path: KvPath) -> SecretsError:
+        """Why a patch was answered 404; its body is another than that of a read, or empty."""
+        current = (await self.read_metadata(path)).current
+        if current is None:
+            return SecretNotFound(path=path)
+        if current.state == "live":  # written in between: the patch was not made on it
+            return VersionConflict(path=path, current_version=current.version)
+        return current.gone(path)
 
     async def _refused_write(self, path: KvPath, cas: int | None) -> SecretsError:
         """Why a write was answered 400, by asking for the state and not by reading the text."""

@@ -102,13 +102,9 @@ class TokenHolder:
         return await asyncio.shield(self._start_acquisition())
 
     def _start_acquisition(self) -> asyncio.Task[VaultToken]:
-        if self._acquisition is None:
+        if self._acquisition is None or self._acquisition.done():
             self._acquisition = self._supervisor.spawn(self._renew(), name="vault.login")
-            self._acquisition.add_done_callback(self._acquired)
         return self._acquisition
-
-    def _acquired(self, _: object) -> None:
-        self._acquisition = None
 
     async def _renew(self) -> VaultToken:
         if self._refused is not None and self._clock() < self._refused_until:
@@ -135,21 +131,22 @@ class TokenHolder:
         """Whether `token`, just answered with 403, is dead; if so it was replaced, or dropped
         so that the next call gets a new one.
         """
+        joined_before = False
         while token is self._token:
-            examination = self._examination
-            mine = examination is None
-            if examination is None:
-                examination = self._supervisor.spawn(self._examine(token), name="vault.lookup")
-                self._examination = examination
-                examination.add_done_callback(self._examined)
+            examination, begins_now = self._join_examination(token)
             dead = await asyncio.shield(examination)
-            # One that had begun before our 403 may have looked before the token died.
-            if dead or mine:
+            # One that had begun before our 403 may have looked before the token died: its
+            # "alive" does not count, and the next one we join began after it.
+            if dead or begins_now or joined_before:
                 return dead
+            joined_before = True
         return True
 
-    def _examined(self, _: object) -> None:
-        self._examination = None
+    def _join_examination(self, token: VaultToken) -> tuple[asyncio.Task[bool], bool]:
+        if self._examination is not None and not self._examination.done():
+            return self._examination, False
+        self._examination = self._supervisor.spawn(self._examine(token), name="vault.lookup")
+        return self._examination, True
 
     async def _examine(self, token: VaultToken) -> bool:
         answer = await self._transport.send(

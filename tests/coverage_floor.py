@@ -1,0 +1,62 @@
+"""Fails when coverage (lines and branches) falls under what the project promises.
+
+Run by ``make test`` after the tests. Everything: at least 95 %; the modules on which
+tenants' separation and values' safety rest: 100 %.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import coverage
+
+OVERALL = 95.0
+COMPLETE = (
+    "access",
+    "cache",
+    "content",
+    "errors",
+    "listing",
+    "paths",
+    "sensitive",
+    "service",
+    "view",
+    "writes",
+)
+
+
+def shortfalls(report: dict[str, object]) -> list[str]:
+    """Return what falls short, one line each; a module that was not measured falls short."""
+    lines = []
+    files: dict[str, dict[str, dict[str, float]]] = report["files"]  # type: ignore[assignment]  # coverage's own JSON
+    by_name = {Path(name).as_posix(): data["summary"] for name, data in files.items()}
+    for module in COMPLETE:
+        name = f"src/greenlang_secrets/{module}.py"
+        percent = by_name.get(name, {}).get("percent_covered", 0.0)
+        if percent < 100.0:
+            lines.append(f"{name}: {percent:.1f} %, promised 100 %")
+    overall: float = report["totals"]["percent_covered"]  # type: ignore[index]  # coverage's own JSON
+    if overall < OVERALL:
+        lines.append(f"everything: {overall:.1f} %, promised {OVERALL:.0f} %")
+    return lines
+
+
+def main() -> int:
+    """Print the report and what falls short; 1 if anything does."""
+    data = coverage.Coverage()
+    data.load()
+    data.report(file=sys.stdout)
+    out = Path(".coverage.json")
+    data.json_report(outfile=str(out))
+    report = json.loads(out.read_text())
+    out.unlink()
+    problems = shortfalls(report)
+    for problem in problems:
+        print(f"coverage: {problem}", file=sys.stderr)  # noqa: T201  # a command's output
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -194,7 +194,10 @@ class Transport:
             self._places.release()
 
     async def _enter(self, request: VaultRequest) -> None:
-        if self._places.locked() and self._waiting >= MAX_WAITING:
+        if not self._places.locked():
+            await self._places.acquire()  # does not wait: there is a place
+            return
+        if self._waiting >= MAX_WAITING:
             raise VaultUnavailable("overloaded", path=request.subject)
         self._waiting += 1
         try:

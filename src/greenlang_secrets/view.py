@@ -28,11 +28,13 @@ from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.content import check_version, check_versions
 from greenlang_secrets.errors import (
+    AuthenticationLost,
     InvalidRequest,
     InvalidVersion,
     SecretNotFound,
     SecretsError,
     SecretUnavailable,
+    VaultUnavailable,
     VersionNotFound,
 )
 from greenlang_secrets.listing import MAX_PAGE, Listing, Page
@@ -389,8 +391,9 @@ class SecretsView:
     async def _writing(
         self, action: Action, raw_path: str
     ) -> AsyncIterator[tuple[Writer, _Outcome]]:
-        """Parse, decide, and whatever comes of the write, forget what the cache holds: after an
-        error, an unknown outcome or a cancellation it may be old as well.
+        """Parse, decide, and forget what the cache holds once the write may have changed it: after
+        an unknown outcome, a conflict or a cancellation it may be old as well. After an
+        error that says "nothing was done" it is kept, to be served while Vault is away.
         """
         with self._counted(action) as outcome:
             path = self._kv_path(raw_path)
@@ -398,8 +401,12 @@ class SecretsView:
             writer = Writer(self._core.client.kv(self.context.scope), path)
             try:
                 yield writer, outcome
-            finally:
+            except (VaultUnavailable, AuthenticationLost, InvalidRequest):
+                raise
+            except BaseException:
                 self._cache.invalidate(self._scope_key, raw_path)
+                raise
+            self._cache.invalidate(self._scope_key, raw_path)
 
     @contextmanager
     def _counted(self, action: Action) -> Iterator[_Outcome]:

@@ -14,10 +14,13 @@ from collections.abc import Mapping, Sequence
 from greenlang_secrets.content import check_custom_metadata, check_data, check_patch
 from greenlang_secrets.errors import (
     AncestorIsSecret,
+    AuthenticationLost,
+    OutcomeUnknown,
     PathIsFolder,
     SecretDeleted,
     SecretExists,
     SecretNotFound,
+    VaultUnavailable,
     VersionConflict,
     VersionDestroyed,
     VersionNotFound,
@@ -232,4 +235,8 @@ class Writer:
             for key in before.custom_metadata:
                 if not key.startswith("gls_"):
                     wanted.setdefault(key, None)
-        await self._kv.patch_metadata(self._path, custom_metadata=wanted)
+        try:
+            await self._kv.patch_metadata(self._path, custom_metadata=wanted)
+        except (VaultUnavailable, AuthenticationLost):
+            # "Nothing was done" would be false by now: the data is written.
+            raise OutcomeUnknown(path=self._path) from None

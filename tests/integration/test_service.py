@@ -672,3 +672,18 @@ async def test_closed_service_answers_no_more(config):
         await service.get("x")
 
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_secret_written_but_not_described_is_an_unknown_outcome(secrets, monkeypatch):
+    """When Vault goes away between the data and its type, "nothing was done" would be a lie."""
+    from greenlang_secrets.vault.kv import KvV2
+
+    async def away(*_: object, **__: object) -> None:
+        raise gs.VaultUnavailable("sealed")
+
+    monkeypatch.setattr(KvV2, "patch_metadata", away)
+
+    with pytest.raises(gs.OutcomeUnknown):
+        await secrets.create("x", {"k": "v"}, type=gs.SecretType.API_KEY)
+
+    assert (await secrets.get("x"))["k"].reveal() == "v"

@@ -191,7 +191,7 @@ async def test_service_opens_while_vault_is_sealed(vault, opened, seed):
 
 
 async def test_list_during_an_outage_is_an_error_and_not_empty(vault, opened, seed):
-    """ "No secrets" and "I cannot tell" are different answers."""
+    """An empty listing never stands for one that could not be made."""
     await seed("x")
     async with opened() as secrets:
         await vault.seal()
@@ -204,10 +204,12 @@ async def test_write_during_an_outage_changes_nothing_and_says_so(vault, opened,
     """A sealed Vault refuses before acting: the error is retryable, not "unknown"."""
     await seed("x")
     async with opened() as secrets:
+        await secrets.get("x")
         await vault.seal()
 
         with pytest.raises(gs.VaultUnavailable) as caught:
             await secrets.put("x", {"k": "new"})
+        assert (await secrets.get("x"))["k"].reveal() == "x"  # still held, to be served
         await vault.unseal()
 
         assert caught.value.retryable

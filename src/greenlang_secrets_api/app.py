@@ -1,0 +1,111 @@
+"""The application as one expression, and the lifespan that opens what it needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import NoReturn
+
+import aiohttp
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.routing import Route
+
+from greenlang_secrets.background import Supervisor
+from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.service import SecretsService
+from greenlang_secrets_api import health_routes, rotation_routes, secrets_routes
+from greenlang_secrets_api.auth import Authenticator, KeySource
+from greenlang_secrets_api.config import ApiConfig
+from greenlang_secrets_api.correlation import Correlation
+from greenlang_secrets_api.dispatch import Dispatch
+from greenlang_secrets_api.endpoints import EndpointTable
+from greenlang_secrets_api.health_check import HealthCheck
+from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
+from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.state import State
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    *, service_config: SecretsServiceConfig | None = None, api_config: ApiConfig | None = None
+) -> Starlette:
+    """Return the ASGI application; what is None is read from the environment.
+
+    Its lifespan opens the `SecretsService`, so run it with a server that has one:
+    `greenlang_secrets_api.serve`, or ``uvicorn greenlang_secrets_api.app:create_app
+    --factory``. The former also refuses ambiguous request targets that only a server sees.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+    service_config = service_config or SecretsServiceConfig.from_env()
+    api_config = api_config or ApiConfig.from_env()
+    endpoints = EndpointTable(
+        (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
+    )
+    return Starlette(
+        routes=[
+            Route("/livez", health_routes.livez),
+            Route("/readyz", health_routes.readyz),
+            Route("/metrics", health_routes.metrics),
+        ],
+        middleware=[
+            Middleware(Correlation, access_log=api_config.access_log),
+            Middleware(Dispatch, endpoints=endpoints, config=api_config),
+        ],
+        exception_handlers={HTTPException: _as_problem},
+        lifespan=_lifespan(service_config, api_config),
+    )
+
+
+def _lifespan(
+    service_config: SecretsServiceConfig, api_config: ApiConfig
+) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            supervisor = await stack.enter_async_context(Supervisor())
+            keys = await _open_keys(api_config, supervisor, stack)
+            service = await stack.enter_async_context(SecretsService.open(service_config))
+            metrics = Metrics()
+            stack.push_async_callback(metrics.close)
+            yield State(
+                service=service,
+                authenticator=Authenticator(api_config, keys),
+                health=HealthCheck(service, supervisor),
+                metrics=metrics,
+                started_at=time.monotonic(),
+            )
+
+    return lifespan
+
+
+async def _open_keys(config: ApiConfig, supervisor: Supervisor, stack: AsyncExitStack) -> KeySource:
+    """A file must be there; an issuer may come up after us."""
+    if config.jwks_file is not None:
+        file = FileKeys(config.jwks_file)
+        await file.open()
+        return file
+    if config.jwks_url is None:  # ApiConfig refuses this
+        raise ConfigurationError("No JWKS is configured.")
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return UrlKeys(config.jwks_url, supervisor=supervisor, session=session)
+
+
+def _as_problem(_: Request, error: Exception) -> NoReturn:
+    """What Starlette's router refuses leaves as a problem too, through `Correlation`."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    match status:
+        case 404:
+            raise ProblemError("not_found")
+        case 405:
+            raise ProblemError("method_not_allowed", headers=((b"allow", b"GET, HEAD"),))
+        case _:
+            raise ProblemError("internal")

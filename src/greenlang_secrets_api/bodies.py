@@ -1,0 +1,168 @@
+"""Request bodies: read with a bound, parsed strictly, and said exactly what is wrong where.
+
+Strict means: no member is unknown or there twice, and a value is a string, because
+Vault changes numbers. How long and how many they may be is the library's to say
+(`greenlang_secrets.content`). The texts of a body never appear in what is answered;
+names of members do, which the caller wrote as such.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+import anyio
+from starlette.types import Receive
+
+from greenlang_secrets.model import SecretType
+from greenlang_secrets_api.answers import Header
+from greenlang_secrets_api.problems import ProblemError
+
+__all__ = ["WriteBody", "read_document", "undelete_versions"]
+
+MAX_ERRORS: Final = 20  # reported at once
+MAX_POINTER: Final = 300  # characters; what points further is not repeated
+MAX_VERSION: Final = 2**31 - 1
+_MEMBERS: Final = frozenset({"data", "type", "custom_metadata"})
+_TYPES: Final = frozenset(str(known) for known in SecretType)
+
+
+async def read_document(
+    receive: Receive, headers: Iterable[Header], *, limit: int, within: float
+) -> dict[str, Any]:
+    """Return the body's JSON object, read `within` seconds.
+
+    Raises:
+        ProblemError: ``unsupported_media_type``, ``request_timeout``, ``too_large``,
+            ``invalid_json``, or ``invalid_body`` if it is no object or names a member twice.
+    """
+    _check_media_type(headers)
+    body = bytearray()
+    with anyio.move_on_after(within):
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                break
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise ProblemError("too_large")
+            if not message.get("more_body", False):
+                return _parse(bytes(body))
+    raise ProblemError("request_timeout")
+
+
+def _check_media_type(headers: Iterable[Header]) -> None:
+    found = [value for name, value in headers if name == b"content-type"]
+    media_type, _, parameters = (found[0] if len(found) == 1 else b"").lower().partition(b";")
+    charset = parameters.replace(b" ", b"").replace(b'"', b"")
+    if media_type.strip() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
+        raise ProblemError("unsupported_media_type")
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(
+            body.decode(), object_pairs_hook=_without_twins, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError):
+        # Without the cause: a JSONDecodeError carries the whole text.
+        raise ProblemError("invalid_json") from None
+    if not isinstance(document, dict):
+        _refuse(("#", "not_an_object"))
+    return document
+
+
+def _without_twins(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) != len(members):
+        _refuse(("#", "duplicate_member"))
+    return value
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise ValueError  # NaN and Infinity are not JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteBody:
+    """What POST and PUT of a secret carry; what is None was not sent."""
+
+    data: Mapping[str, str] = field(repr=False)
+    type: SecretType | None
+    custom_metadata: Mapping[str, str] | None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> WriteBody:
+        """Return the checked body.
+
+        Raises:
+            ProblemError: ``invalid_body``, naming each place.
+        """
+        errors = [(_pointer(name), "unknown_member") for name in document if name not in _MEMBERS]
+        data, metadata = document.get("data"), document.get("custom_metadata")
+        errors += _not_strings("data", data)
+        if metadata is not None:
+            errors += _not_strings("custom_metadata", metadata)
+        declared = document.get("type")
+        if declared is not None and not (isinstance(declared, str) and declared in _TYPES):
+            errors.append(("#/type", "unknown_type"))
+        if errors or not isinstance(data, dict):
+            _refuse(*errors)
+        return cls(
+            data=data,
+            type=None if declared is None else SecretType(declared),
+            custom_metadata=metadata,
+        )
+
+
+def undelete_versions(document: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the versions named by ``{"version": N}`` or ``{"versions": [N, …]}``.
+
+    Raises:
+        ProblemError: ``invalid_body``, naming each place.
+    """
+    match dict(document):
+        case {"version": one, **rest} if not rest:
+            pointed = [("#/version", one)]
+        case {"versions": list(several), **rest} if several and not rest:
+            pointed = [(f"#/versions/{index}", item) for index, item in enumerate(several)]
+        case _:
+            _refuse(("#", "needs_version_or_versions"))
+    wrong = [
+        (pointer, "not_a_version")
+        for pointer, item in pointed
+        if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= MAX_VERSION
+    ]
+    if wrong:
+        _refuse(*wrong)
+    return tuple(dict.fromkeys(item for _, item in pointed))
+
+
+def _not_strings(member: str, value: object) -> list[tuple[str, str]]:
+    """What keeps `value` from being an object of strings."""
+    if value is None:
+        return [(_pointer(member), "missing")]
+    if not isinstance(value, dict):
+        return [(_pointer(member), "not_an_object")]
+    return [
+        (_pointer(member, key), "not_a_string")
+        for key, text in value.items()
+        if not isinstance(text, str)
+    ]
+
+
+def _pointer(*names: str) -> str:
+    """RFC 6901, as a URI fragment; one too long or odd to repeat ends at what is known."""
+    shown = "/".join(["#", *(name.replace("~", "~0").replace("/", "~1") for name in names)])
+    if shown.isprintable() and len(shown) <= MAX_POINTER:
+        return shown
+    return "#" if len(names) == 1 else _pointer(*names[:-1])
+
+
+def _refuse(*errors: tuple[str, str]) -> NoReturn:
+    raise ProblemError(
+        "invalid_body",
+        errors=[{"pointer": pointer, "code": code} for pointer, code in errors[:MAX_ERRORS]],
+    ) from None

@@ -1,0 +1,173 @@
+"""What an endpoint is: its target and method, who may call it, and what it does.
+
+An endpoint that does not say who may call it, or what its calls count against, is
+refused when the application is made, not when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from greenlang_secrets.access import Action, TenantContext, decide
+from greenlang_secrets.errors import AccessDenied, ConfigurationError
+from greenlang_secrets.view import SecretsView
+from greenlang_secrets_api.answers import Answer, Header
+from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.state import State
+from greenlang_secrets_api.targets import METHODS, Kind, Target, methods
+
+__all__ = [
+    "PUBLIC",
+    "Call",
+    "Endpoint",
+    "EndpointTable",
+    "Handler",
+    "Public",
+    "RateClass",
+    "scoped",
+]
+
+
+class RateClass(StrEnum):
+    """What a call counts against."""
+
+    READ = "read"
+    LIST = "list"
+    WRITE = "write"
+    ADMIN = "admin"
+    ROTATE = "rotate"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Says, in so many words, that an endpoint needs no bearer."""
+
+
+PUBLIC: Final = Public()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, after every check that needs no Vault.
+
+    Attributes:
+        query: its parameters, each once and each known to the endpoint.
+        headers: as received, names in lower case.
+        context: who acts in which scope; None only at a public endpoint without a bearer.
+        document: the JSON object of the body; empty where the endpoint takes none.
+    """
+
+    target: Target
+    query: Mapping[str, str]
+    headers: Iterable[Header]
+    state: State
+    context: TenantContext | None
+    document: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def path(self) -> str:
+        """The secret's path; endpoints of kinds without one do not ask."""
+        return self.target.path or ""
+
+    @property
+    def acting(self) -> TenantContext:
+        """The context, where there must be one.
+
+        Raises:
+            AccessDenied: there is none.
+        """
+        if self.context is None:
+            raise AccessDenied
+        return self.context
+
+    @property
+    def secrets(self) -> SecretsView:
+        """What the caller may do with secrets in its scope."""
+        context = self.acting
+        return self.state["service"].scoped(context)
+
+    def header(self, name: bytes) -> str | None:
+        """Return a header, several of one name joined as RFC 9110, 5.3 has it."""
+        found = [value for known, value in self.headers if known == name]
+        return b", ".join(found).decode("latin-1") if found else None
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+def scoped(*parameters: str) -> frozenset[str]:
+    """Return these query parameters and `tenant`, which every endpoint with a scope knows."""
+    return frozenset({"tenant", *parameters})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One row of the method table.
+
+    Attributes:
+        access: the actions of which the caller must be allowed one, or `PUBLIC`.
+        rate: what its calls count against.
+        parameters: the query parameters it knows; see `scoped`.
+        takes_body: whether it reads a JSON object.
+    """
+
+    kind: Kind
+    method: str
+    handler: Handler
+    access: tuple[Action, ...] | Public | None = None
+    rate: RateClass | None = None
+    parameters: frozenset[str] = scoped()
+    takes_body: bool = False
+
+    def allows(self, context: TenantContext | None) -> bool:
+        """Return whether `context` may call it."""
+        if isinstance(self.access, Public):
+            return True
+        return (
+            context is not None
+            and self.access is not None
+            and any(decide(context, action) for action in self.access)
+        )
+
+
+class EndpointTable:
+    """Every endpoint, by kind and method.
+
+    Raises:
+        ConfigurationError: one declares no access or no rate class, one is there twice,
+            or the method table names one that is missing.
+    """
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self._rows: dict[tuple[Kind, str], Endpoint] = {}
+        for endpoint in endpoints:
+            name = f"The endpoint {endpoint.method} {endpoint.kind}"
+            if endpoint.access is None or endpoint.access == ():
+                raise ConfigurationError(f"{name} declares no access; give it actions or PUBLIC.")
+            if endpoint.rate is None:
+                raise ConfigurationError(f"{name} declares no rate class; give it one.")
+            key = (endpoint.kind, endpoint.method)
+            if key in self._rows:
+                raise ConfigurationError(f"{name} is declared twice; remove one.")
+            self._rows[key] = endpoint
+        declared = {(kind, method) for kind, names in METHODS.items() for method in names}
+        for kind, method in sorted(declared ^ set(self._rows)):
+            raise ConfigurationError(
+                f"{method} {kind} is either an endpoint or in METHODS, but not both; add the other."
+            )
+
+    def find(self, target: Target, method: str) -> Endpoint:
+        """Return the endpoint for `method` on `target`.
+
+        Raises:
+            ProblemError: ``method_not_allowed``, with `Allow`.
+        """
+        allowed = methods(target)
+        if method not in allowed:
+            allow = ", ".join(allowed).encode()
+            raise ProblemError("method_not_allowed", headers=((b"allow", allow),))
+        return self._rows[target.kind, method]

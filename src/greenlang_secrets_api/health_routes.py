@@ -1,0 +1,104 @@
+"""The endpoints that tell how the service is: callers, operators, the kubelet, Prometheus.
+
+`/livez` says that the process answers, `/readyz` that a real request to Vault works: Vault
+calls itself healthy while its audit device is full and every request fails.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from greenlang_secrets.access import Action, decide
+from greenlang_secrets.version import __version__
+from greenlang_secrets_api.answers import Answer, json_answer
+from greenlang_secrets_api.endpoints import PUBLIC, Call, Endpoint, RateClass
+from greenlang_secrets_api.state import State
+from greenlang_secrets_api.targets import Kind
+
+__all__ = ["ENDPOINTS", "livez", "metrics", "readyz"]
+
+
+async def health(call: Call) -> Answer:
+    """Ok, degraded or down, and nothing else; to an administrator also what Vault says."""
+    report = await call.state["health"].current()
+
+    document: dict[str, object] = {"status": report.status}
+    if call.context is not None and decide(call.context, Action.STATUS):
+        document["vault"] = {
+            "reachable": report.reachable,
+            "initialized": report.initialized,
+            "sealed": report.sealed,
+            "standby": report.standby,
+            "version": report.version,
+            "clock_skew": report.clock_skew,
+        }
+    return json_answer(503 if report.status == "down" else 200, document)
+
+
+async def status(call: Call) -> Answer:
+    """What the cache holds and has done, which build this is, and for how long it runs."""
+    stats = call.state["service"].cache.stats()
+
+    document = {
+        "cache": {
+            "entries": stats.entries,
+            "bytes": stats.bytes,
+            "hits": stats.hits,
+            "misses": stats.misses,
+            "stale_served": stats.stale_serves,
+        },
+        "build": {"version": __version__},
+        "uptime": round(time.monotonic() - call.state["started_at"], 3),
+    }
+    return json_answer(200, document)
+
+
+async def livez(_: Request) -> JSONResponse:
+    """200 for as long as the process answers at all."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request[State]) -> JSONResponse:
+    """200 while a fresh read would work, else 503."""
+    report = await request.state["health"].current()
+    if report.canary:
+        return JSONResponse({"status": "ok"})
+    return JSONResponse({"status": "unavailable"}, status_code=503)
+
+
+async def metrics(request: Request[State]) -> Response:
+    """One scrape."""
+    body, content_type = await request.state["metrics"].render(request.headers.get("accept", ""))
+    return Response(body, headers={"content-type": content_type})
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        kind=Kind.HEALTH,
+        method="GET",
+        handler=health,
+        access=PUBLIC,
+        rate=RateClass.PROBE,
+        parameters=frozenset(),
+    ),
+    Endpoint(
+        kind=Kind.HEALTH,
+        method="HEAD",
+        handler=health,
+        access=PUBLIC,
+        rate=RateClass.PROBE,
+        parameters=frozenset(),
+    ),
+    Endpoint(
+        kind=Kind.STATUS,
+        method="GET",
+        handler=status,
+        access=(Action.STATUS,),
+        rate=RateClass.LIST,
+    ),
+)
+"""The rows of the method table under the prefix; the probes are plain routes."""

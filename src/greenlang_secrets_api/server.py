@@ -1,0 +1,273 @@
+"""Running the application: uvicorn with uvloop and httptools, bounded and quiet.
+
+uvicorn's own access log prints paths, so it is off (`Correlation` has one). What of a
+request an application never sees is decided here: absolute-form targets and fragments,
+which uvicorn cuts down to the path, headers without end, and ones that never end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.errors import ConfigurationError, SecretsError
+from greenlang_secrets_api.app import create_app
+from greenlang_secrets_api.config import ApiConfig
+from greenlang_secrets_api.correlation import COMMON_HEADERS
+from greenlang_secrets_api.logs import configure_logging
+from greenlang_secrets_api.problems import ProblemError, problem_answer
+
+__all__ = ["DEFAULT_PORT", "ApiServer", "bind", "serve"]
+
+DEFAULT_PORT: Final = 8750
+EXIT_USAGE: Final = 2  # what a shell expects of wrong settings
+
+HEAD_LIMIT: Final = 64 * 1024  # octets of target and headers, beyond which nothing is kept
+HEAD_TIMEOUT: Final = 10.0  # seconds from a request's first octet to the end of its headers
+GRACE: Final = 10  # seconds for requests under way at the end
+BACKLOG: Final = 2048
+
+
+class StrictProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with one spelling of a target and an end to every header."""
+
+    _head_size = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def on_message_begin(self) -> None:
+        """Start the clock of a request's head."""
+        super().on_message_begin()
+        self._head_size = 0
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._give_up)
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the target."""
+        self._grow(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self._grow(len(name) + len(value) + 4)  # ": " and the end of the line
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Refuse what is not origin-form, or names a fragment.
+
+        uvicorn would cut ``http://elsewhere/api/v1/secrets/a`` and ``/api/v1/secrets/a#b``
+        down to ``/api/v1/secrets/a`` (seen on uvicorn 0.54, test_raw_targets.py), so that a
+        proxy that checks paths, and we, would read different targets.
+        """
+        self._stop_clock()
+        if not self.url.startswith(b"/") or b"#" in self.url:
+            raise ValueError("not origin-form")  # httptools turns it into a 400
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock with the connection."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP in the form of all our answers, and close."""
+        del msg
+        self._stop_clock()
+        if self.transport.is_closing():
+            return
+        request_id = secrets.token_hex(16)
+        answer = problem_answer(
+            ProblemError("invalid_request", errors=[{"code": "malformed"}]), request_id
+        )
+        body = answer.body or b""
+        headers = (
+            *answer.headers,
+            *COMMON_HEADERS,
+            (b"x-request-id", request_id.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        )
+        lines = [b"HTTP/1.1 400 Bad Request", *(b": ".join(header) for header in headers)]
+        self.transport.write(b"\r\n".join([*lines, b"", body]))
+        self.transport.close()
+
+    def _grow(self, octets: int) -> None:
+        self._head_size += octets
+        if self._head_size > HEAD_LIMIT:
+            raise ValueError("the head is too large")
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        self.transport.close()
+
+    def _stop_clock(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class ApiServer(uvicorn.Server):
+    """A server on a bound socket; tells when it answers, and ends in peace on SIGTERM."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        *,
+        on_ready: Callable[[str], None] | None = None,
+    ) -> None:
+        self._app = app
+        self._listener = listener
+        self._on_ready = on_ready
+        self.failure: SecretsError | None = None
+        super().__init__(
+            uvicorn.Config(
+                self._guarded,
+                http=StrictProtocol,
+                loop="uvloop",
+                ws="none",
+                lifespan="on",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=True,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=GRACE,
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it listens, with the port it really has."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop; the socket is closed at the end."""
+        try:
+            await super().serve(sockets or [self._listener])
+        finally:
+            self._listener.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the application, then listen, then say so."""
+        await super().startup(sockets)
+        if self.started and self._on_ready is not None:
+            self._on_ready(self.url)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but a signal that was obeyed is not raised anew: exit code 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep a failure to open for `serve`, which says it in one sentence.
+
+        Starlette would send it on as a formatted traceback, and uvicorn log that.
+        """
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_traceback(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                message = {"type": message["type"], "message": ""}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, without_traceback)
+        except SecretsError as error:
+            self.failure = error
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound, and not yet listening; port 0 takes a free one.
+
+    Raises:
+        ConfigurationError: the port is taken, or the address is none of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError:
+        raise ConfigurationError(
+            f"The host is {host!r}, which is no address of this machine; use 127.0.0.1 or 0.0.0.0."
+        ) from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(_bind_refusal(host, port, error.errno)) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _bind_refusal(host: str, port: int, number: int | None) -> str:
+    where = f"Port {port} on {host}"
+    if number == errno.EADDRINUSE:
+        return (
+            f"{where} is in use; stop what listens there, or choose another with --port "
+            "(0 takes a free one)."
+        )
+    if number == errno.EACCES:
+        return f"{where} needs a privilege this process lacks; choose one from 1024 on."
+    return f"{where} cannot be listened on; use an address of this machine."
+
+
+def serve(
+    *,
+    service_config: SecretsServiceConfig | None = None,
+    api_config: ApiConfig | None = None,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    on_ready: Callable[[str], None] | None = None,
+) -> int:
+    """Run the service until SIGTERM or SIGINT, and return the exit code: 0, or 2 if it could
+    not begin, with one sentence on stderr that says why.
+
+    `on_ready` is called with the URL once requests are answered.
+    """
+    configure_logging()
+    try:
+        app = create_app(service_config=service_config, api_config=api_config)
+        server = ApiServer(app, bind(host, port), on_ready=on_ready)
+    except ConfigurationError as error:
+        return _complain(error)
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's way to say that the lifespan failed
+        if server.failure is None:
+            raise
+    return 0 if server.failure is None else _complain(server.failure)
+
+
+def _complain(error: SecretsError) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return EXIT_USAGE

@@ -1,0 +1,26 @@
+"""What the lifespan opens and every request may use."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from greenlang_secrets.service import SecretsService
+from greenlang_secrets_api.auth import Authenticator
+from greenlang_secrets_api.health_check import HealthCheck
+from greenlang_secrets_api.metrics import Metrics
+
+__all__ = ["State"]
+
+
+class State(TypedDict):
+    """The lifespan's state, as `scope["state"]` carries it.
+
+    Attributes:
+        started_at: monotonic seconds.
+    """
+
+    service: SecretsService
+    authenticator: Authenticator
+    health: HealthCheck
+    metrics: Metrics
+    started_at: float

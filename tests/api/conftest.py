@@ -1,0 +1,73 @@
+"""A real OpenBao with a KV mount of this run, an issuer, and the service in front of both."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.issuer import AUDIENCE, ISSUER, Issuer
+from api.live import Api, running
+from greenlang_secrets.config import AuthConfig, CacheConfig, SecretsServiceConfig
+from greenlang_secrets.sensitive import SecretValue
+from greenlang_secrets_api.config import ApiConfig
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture(scope="session")
+def api_config(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> ApiConfig:
+    jwks: Path = issuer.write(tmp_path_factory.mktemp("jwks") / "jwks.json")
+    return ApiConfig(jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwks_file=jwks)
+
+
+def service_config_for(server: Any, mount: str) -> SecretsServiceConfig:
+    """Settings for a server that nobody provisioned: its root token, no token per tenant."""
+    return SecretsServiceConfig(
+        addresses=(server.addr,),
+        auth=AuthConfig(method="token", token=SecretValue(server.root_token)),
+        kv_mount=mount,
+        tenant_token_role=None,
+        cache=CacheConfig(missing_for=0.0, denied_for=0.0),
+        request_timeout=2.0,
+    )
+
+
+async def mount_kv(server: Any) -> str:
+    """Mount a KV v2 engine under a name of its own, and return the name."""
+    mount = f"kv-{secrets.token_hex(4)}"
+    body = {"type": "kv", "options": {"version": "2"}}
+    status, _ = await server.request("POST", f"sys/mounts/{mount}", body)
+    assert status == 204
+    for _ in range(200):
+        # "Upgrading from non-versioned to versioned data" for a moment.
+        status, _ = await server.request("GET", f"{mount}/config")
+        if status == 200:
+            return mount
+        await asyncio.sleep(0.02)
+    raise AssertionError(status)
+
+
+@pytest.fixture(scope="session")
+def mount(vault_server: Any) -> str:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(mount_kv(vault_server))
+
+
+@pytest.fixture(scope="session")
+def api(vault_server: Any, mount: str, api_config: ApiConfig) -> Iterator[Api]:
+    with running(service_config_for(vault_server, mount), api_config) as api:
+        yield api
+
+
+@pytest.fixture
+def path() -> str:
+    """A path that no other test uses."""
+    return f"t/{secrets.token_hex(6)}"

@@ -1,0 +1,127 @@
+"""The service on a real socket, run as it is in production, and what a test says to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets_api.app import create_app
+from greenlang_secrets_api.config import ApiConfig
+from greenlang_secrets_api.server import ApiServer, bind
+
+BASE = "/api/v1/secrets"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The problem's code."""
+        assert self.headers["Content-Type"] == "application/problem+json"
+        assert self.json["status"] == self.status
+        return str(self.json["code"])
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running service."""
+
+    url: str
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        token: str | None = None,
+        *,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request, its target as written; `path` without a leading slash, or empty,
+        is below the base.
+        """
+        target = (
+            path
+            if path.startswith("/")
+            else BASE + ("/" if path[:1] not in {"", "?"} else "") + path
+        )
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.request(
+                method,
+                URL(self.url + target, encoded=True),
+                json=json,
+                data=body,
+                headers=sent,
+                allow_redirects=False,
+            ) as response,
+        ):
+            return Reply(response.status, response.headers.copy(), await response.read())
+
+    async def raw(self, octets: bytes, *, within: float = 5.0) -> bytes:
+        """Send octets as they are, and return all that comes until the connection ends."""
+        url = URL(self.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        try:
+            writer.write(octets)
+            return await asyncio.wait_for(reader.read(), within)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+@contextmanager
+def running(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iterator[Api]:
+    """Run the service in a thread of its own, on uvloop, as `serve` does."""
+    ready = threading.Event()
+    urls: list[str] = []
+
+    def on_ready(url: str) -> None:
+        urls.append(url)
+        ready.set()
+
+    app = create_app(service_config=service_config, api_config=api_config)
+    server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready)
+
+    def run() -> None:
+        try:
+            server.run()
+        except SystemExit:
+            pass
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=run, name="api")
+    thread.start()
+    try:
+        assert ready.wait(30)
+        assert urls, f"the service did not start: {server.failure!r}"
+        yield Api(urls[0])
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()

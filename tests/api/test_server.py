@@ -1,0 +1,193 @@
+"""Running the service as a process: readiness, signals, and what keeps it from starting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.conftest import service_config_for
+from api.issuer import AUDIENCE, ISSUER, Issuer
+from api.live import Api, running
+from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets_api import server as server_module
+from greenlang_secrets_api.config import ApiConfig
+from greenlang_secrets_api.server import bind
+
+RUN = """
+import sys
+from greenlang_secrets_api.server import serve
+sys.exit(serve(port=int(sys.argv[1]), on_ready=lambda url: print(url, flush=True)))
+"""
+
+
+@pytest.fixture
+def environment(vault_server: Any, mount: str, api_config: ApiConfig) -> dict[str, str]:
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "GREEN"))}
+    return own | {
+        "VAULT_ADDR": vault_server.addr,
+        "VAULT_TOKEN": vault_server.root_token,
+        "GREENLANG_SECRETS_KV_MOUNT": mount,
+        "GREENLANG_SECRETS_TENANT_TOKEN_ROLE": "none",
+        "GREENLANG_SECRETS_JWT_ISSUER": ISSUER,
+        "GREENLANG_SECRETS_JWT_AUDIENCE": AUDIENCE,
+        "GREENLANG_SECRETS_JWT_JWKS_FILE": str(api_config.jwks_file),
+    }
+
+
+@asynccontextmanager
+async def process(environment: dict[str, str], port: int = 0) -> AsyncIterator[Process]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        RUN,
+        str(port),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.communicate()
+
+
+async def ended(child: Process) -> tuple[int | None, str]:
+    _, errors = await asyncio.wait_for(child.communicate(), 20)
+    return child.returncode, errors.decode()
+
+
+async def started(child: Process) -> Api:
+    assert child.stdout is not None
+    line = await asyncio.wait_for(child.stdout.readline(), 20)
+    return Api(line.decode().strip())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_until_told_to_stop(
+    number: signal.Signals, environment: dict[str, str], issuer: Issuer, path: str
+) -> None:
+    """It says its URL when it answers, and ends in order with code 0; its log lines are JSON
+    and hold no path, token or value.
+    """
+    token = issuer.tenant("acme")
+    async with process(environment) as child:
+        api = await started(child)
+        created = await api.ask("POST", path, token, json={"data": {"k": "hunter2"}})
+        await api.ask("GET", path, token)
+        await api.ask("GET", f"{path}//x", token)
+
+        child.send_signal(number)
+        code, log = await ended(child)
+
+    assert created.status == 201
+    assert code == 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    requests = [line for line in lines if line["event"] == "http.request"]
+    assert [(line["kind"], line["method"], line["status"]) for line in requests] == [
+        ("secret", "POST", 201),
+        ("secret", "GET", 200),
+        ("invalid", "GET", 400),
+    ]
+    assert all(line["duration"] > 0 and line["request_id"] for line in requests)
+    for leak in (path, "hunter2", token, "acme", environment["VAULT_TOKEN"]):
+        assert leak not in log
+
+
+async def test_a_busy_port_is_named(environment: dict[str, str]) -> None:
+    """Exit code 2 and one sentence: which port, and what to do."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        async with process(environment, port) as child:
+            code, errors = await ended(child)
+
+    assert code == 2
+    assert f"Port {port} on 127.0.0.1 is in use" in errors
+    assert "--port" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda e, _: e.pop("GREENLANG_SECRETS_JWT_ISSUER"), "GREENLANG_SECRETS_JWT_ISSUER is not"),
+        (
+            lambda e, broken: e.update(GREENLANG_SECRETS_JWT_JWKS_FILE=str(broken)),
+            "GREENLANG_SECRETS_JWT_JWKS_FILE is",
+        ),
+        (lambda e, _: e.update(VAULT_TOKEN="hvs.wrong"), "login"),
+    ],
+    ids=["missing setting", "broken key file", "wrong Vault token"],
+)
+async def test_what_keeps_it_from_starting_is_said_in_one_line(
+    change: Callable[[dict[str, str], Path], Any],
+    said: str,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Exit code 2 and one sentence, no traceback and no secret."""
+    broken = tmp_path / "jwks.json"
+    broken.write_text("{}")
+    change(environment, broken)
+
+    async with process(environment) as child:
+        code, errors = await ended(child)
+
+    assert code == 2
+    assert said in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert "hvs.wrong" not in errors
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    """The refusal names the host and what to use."""
+    with pytest.raises(ConfigurationError, match=re.escape("192.0.2.1")):
+        bind("192.0.2.1", 0)
+    with pytest.raises(ConfigurationError, match=r"no address"):
+        bind("no.such.host.invalid", 0)
+
+
+async def test_a_head_that_never_ends_is_given_up(
+    vault_server: Any, mount: str, api_config: ApiConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a head for too long: the connection is closed; one before its time is served."""
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT", 0.2)
+    with running(service_config_for(vault_server, mount), api_config) as api:
+        half = await api.raw(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: y")
+        whole = await api.raw(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert half == b""
+    assert whole.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_body_that_never_ends_is_given_up(
+    vault_server: Any, mount: str, api_config: ApiConfig, issuer: Issuer
+) -> None:
+    """408 once the body's time is over."""
+    from dataclasses import replace
+
+    head = (
+        "POST /api/v1/secrets/t/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {issuer.tenant('acme')}\r\nContent-Length: 50\r\n"
+        "Connection: close\r\n\r\n{"
+    )
+    config = replace(api_config, body_timeout=0.2)
+    with running(service_config_for(vault_server, mount), config) as api:
+        answer = await api.raw(head.encode())
+
+    assert answer.startswith(b"HTTP/1.1 408 ")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import anyio.to_thread
+
 from greenlang_secrets.config import AuthConfig
 from greenlang_secrets.errors import AuthenticationLost, ConfigurationError, VaultProtocolError
 from greenlang_secrets.paths import ApiPath
@@ -69,7 +71,7 @@ class TokenAuth:
         """Return the token, after Vault has confirmed that it lives."""
         value = self._token
         if self._file is not None:
-            value = _read_secret(self._file, "VAULT_TOKEN_FILE")
+            value = await _read_secret(self._file, "VAULT_TOKEN_FILE")
         if value is None:
             raise ConfigurationError("The auth method token has neither a token nor a file.")
         answer = await transport.send(
@@ -99,7 +101,9 @@ class AppRoleAuth:
         """Return the token of a new login."""
         body = {"role_id": self._role_id}
         if self._secret_id_file is not None:
-            secret_id = _read_secret(self._secret_id_file, "GREENLANG_SECRETS_AUTH_SECRET_ID_FILE")
+            secret_id = await _read_secret(
+                self._secret_id_file, "GREENLANG_SECRETS_AUTH_SECRET_ID_FILE"
+            )
             body["secret_id"] = secret_id.reveal()
         # Repeatable: a second login costs one more token, which dies by its TTL.
         answer = await transport.send(
@@ -164,17 +168,17 @@ def _token(
     )
 
 
-def _read_secret(path: Path, setting: str) -> SecretValue:
-    """The file's text without surrounding white space.
+async def _read_secret(path: Path, setting: str) -> SecretValue:
+    """The file's text without surrounding white space."""
 
-    Read in the loop: a mounted secret is a few octets in memory, and a thread would cost
-    more than it saves.
-    """
-    try:
-        with path.open("rb") as file:
-            text = file.read(_SECRET_FILE_LIMIT).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        text = ""
+    def read() -> str:
+        try:
+            with path.open("rb") as file:
+                return file.read(_SECRET_FILE_LIMIT).decode("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    text = await anyio.to_thread.run_sync(read)
     if not text:
         raise ConfigurationError(f"{setting} names {str(path)!r}, which holds no readable secret.")
     return SecretValue(text)

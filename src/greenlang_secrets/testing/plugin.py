@@ -1,0 +1,119 @@
+"""The pytest plugin: real servers as fixtures, started when first asked for.
+
+Loading it imports no server, for pytest loads it in every run where this package is installed.
+The fixtures are ordinary ones, so they serve every async plugin, and tests without one.
+"""
+
+# ruff: noqa: PLC0415  the imports stand inside so that loading the plugin costs nothing
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from greenlang_secrets.testing.openbao import ExternalVault, OpenBaoServer
+    from greenlang_secrets.testing.postgres import ExternalPostgres, PostgresServer
+    from greenlang_secrets.testing.valkey import ValkeyServer
+
+__all__ = ["new_vault_server", "postgres_server", "valkey_server", "vault_server"]
+
+_POSTGRES_URL = "GREENLANG_SECRETS_TEST_POSTGRES_URL"
+_S = TypeVar("_S", bound=AbstractAsyncContextManager[Any])
+
+
+@pytest.fixture(scope="session")
+def vault_server() -> "Iterator[OpenBaoServer | ExternalVault]":
+    """One OpenBao in memory for the whole run, unsealed.
+
+    The server at ``VAULT_ADDR`` instead, when that and ``VAULT_TOKEN`` are set (``VAULT_CACERT``
+    is honoured). Tests share it: one that seals, kills or pauses takes `new_vault_server`.
+    """
+    from greenlang_secrets.testing.openbao import ExternalVault, OpenBaoServer
+
+    addr, token = os.environ.get("VAULT_ADDR"), os.environ.get("VAULT_TOKEN")
+    server: OpenBaoServer | ExternalVault
+    if addr and token:
+        ca_file = os.environ.get("VAULT_CACERT")
+        server = ExternalVault(addr, token, ca_file=Path(ca_file) if ca_file else None)
+    else:
+        server = OpenBaoServer()
+    with _running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> "Iterator[PostgresServer | ExternalPostgres]":
+    """One PostgreSQL for the whole run; the one at GREENLANG_SECRETS_TEST_POSTGRES_URL when set."""
+    from greenlang_secrets.testing.postgres import ExternalPostgres, PostgresServer
+
+    url = os.environ.get(_POSTGRES_URL)
+    if url:
+        yield ExternalPostgres(url)
+        return
+    with _running(PostgresServer()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> "Iterator[ValkeyServer]":
+    """One Valkey for the whole run."""
+    from greenlang_secrets.testing.valkey import ValkeyServer
+
+    with _running(ValkeyServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def new_vault_server() -> "Iterator[Callable[..., Awaitable[OpenBaoServer]]]":
+    """A function to await for an OpenBao server that is this test's alone.
+
+    It takes what `OpenBaoServer` takes and returns it started. However the test ends, and whatever it did to them, all of
+    its servers are gone afterwards.
+    """
+    from greenlang_secrets.testing.openbao import OpenBaoServer
+
+    servers: list[OpenBaoServer] = []
+
+    async def new(**options: Any) -> OpenBaoServer:
+        server = OpenBaoServer(**options)
+        servers.append(server)
+        await server.start()
+        return server
+
+    yield new
+
+    async def stop_all() -> None:
+        # At once and without grace: a clean shutdown takes half a second each, for nothing.
+        await asyncio.gather(*(server.stop(grace=0) for server in servers))
+
+    with _runner() as runner:
+        runner.run(stop_all())
+
+
+@contextmanager
+def _running(server: _S) -> Iterator[_S]:
+    with _runner() as runner:
+        runner.run(_enter(server))
+    try:
+        yield server
+    finally:
+        with _runner() as runner:
+            runner.run(_leave(server))
+
+
+async def _enter(server: AbstractAsyncContextManager[Any]) -> None:
+    await server.__aenter__()
+
+
+async def _leave(server: AbstractAsyncContextManager[Any]) -> None:
+    await server.__aexit__(None, None, None)
+
+
+def _runner() -> asyncio.Runner:
+    """Like asyncio.run, but leaves the thread's current loop alone: it is the async plugin's."""
+    return asyncio.Runner(loop_factory=asyncio.new_event_loop)

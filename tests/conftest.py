@@ -1,0 +1,21 @@
+"""What holds in every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[BlockBuster]:
+    """Fail when our code makes a blocking call on the event loop.
+
+    Starting and stopping server processes is excepted: it is what tests wait for anyway.
+    """
+    with blockbuster_ctx(
+        scanned_modules=["greenlang_secrets", "greenlang_secrets_api"],
+        excluded_modules=["greenlang_secrets.testing", "greenlang_secrets.development"],
+    ) as blockbuster:
+        yield blockbuster

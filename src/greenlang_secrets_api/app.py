@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import NoReturn
 
 import aiohttp
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -74,7 +75,8 @@ def _lifespan(
             supervisor = await stack.enter_async_context(Supervisor())
             keys = await _open_keys(api_config, supervisor, stack)
             service = await stack.enter_async_context(SecretsService.open(service_config))
-            metrics = Metrics()
+            # In a thread: the SDK's resource detectors wait for locks.
+            metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)
             yield State(
                 service=service,

@@ -12,13 +12,13 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenlang_secrets.errors import SecretsError
 from greenlang_secrets_api.answers import Header
+from greenlang_secrets_api.logs import place_of
 from greenlang_secrets_api.problems import ProblemError, problem_answer
 
 __all__ = ["COMMON_HEADERS", "Correlation", "RequestInfo", "request_info"]
@@ -109,13 +109,7 @@ def _request_id(headers: list[Header]) -> str:
 
 def _report(error: Exception, info: RequestInfo) -> None:
     """Log what failed and where, without the error's text, which may quote anything."""
-    trace = error.__traceback__
-    place = "?"
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        place = f"{Path(code.co_filename).name}:{trace.tb_lineno}"
-        trace = trace.tb_next
     _log.error(
         "http.failed",
-        extra={"error": type(error).__name__, "at": place, "request_id": info.request_id},
+        extra={"error": type(error).__name__, "at": place_of(error), "request_id": info.request_id},
     )

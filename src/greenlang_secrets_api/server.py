@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import secrets
 import signal
 import socket
@@ -27,10 +28,12 @@ from greenlang_secrets.errors import ConfigurationError, SecretsError
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import COMMON_HEADERS
-from greenlang_secrets_api.logs import configure_logging
+from greenlang_secrets_api.logs import configure_logging, place_of
 from greenlang_secrets_api.problems import ProblemError, problem_answer
 
 __all__ = ["DEFAULT_PORT", "ApiServer", "bind", "serve"]
+
+_log: Final = logging.getLogger("greenlang_secrets_api")
 
 DEFAULT_PORT: Final = 8750
 EXIT_USAGE: Final = 2  # what a shell expects of wrong settings
@@ -202,6 +205,11 @@ class ApiServer(uvicorn.Server):
             await self._app(scope, receive, without_traceback)
         except SecretsError as error:
             self.failure = error
+        except Exception as error:
+            _log.error(  # without the traceback, which may quote anything
+                "service.failed", extra={"error": type(error).__name__, "at": place_of(error)}
+            )
+            raise
 
 
 def bind(host: str, port: int) -> socket.socket:

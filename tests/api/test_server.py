@@ -191,3 +191,24 @@ async def test_a_body_that_never_ends_is_given_up(
         answer = await api.raw(head.encode())
 
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_bug_at_start_is_logged_by_class_and_place_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An unexpected failure to open is not silent, and shows no text and no frames."""
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "Traceback CANARY"})
+        raise ZeroDivisionError("CANARY")
+
+    server = server_module.ApiServer(broken, bind("127.0.0.1", 0))
+
+    with pytest.raises(SystemExit):
+        server.run()
+
+    [record] = [record for record in caplog.records if record.message == "service.failed"]
+    assert record.error == "ZeroDivisionError"
+    assert record.at.startswith("test_server.py:")
+    assert "CANARY" not in caplog.text

@@ -7,60 +7,64 @@
 ...         connect(pg["password"].reveal())
 """
 
-from greenlang_secrets.access import Permission, Principal, TenantContext
-from greenlang_secrets.cache import SecretCache
-from greenlang_secrets.config import (
-    AuthConfig,
-    CacheConfig,
-    Environment,
-    SecretsServiceConfig,
-)
-from greenlang_secrets.errors import (
-    AccessDenied,
-    AncestorIsSecret,
-    AuthenticationLost,
-    ConfigurationError,
-    Conflict,
-    InvalidPath,
-    InvalidRequest,
-    InvalidSecret,
-    InvalidTenant,
-    InvalidVersion,
-    OutcomeUnknown,
-    PathIsFolder,
-    PreconditionRequired,
-    ReservedName,
-    SecretDeleted,
-    SecretExists,
-    SecretNotFound,
-    SecretsError,
-    SecretTooLarge,
-    SecretUnavailable,
-    VaultError,
-    VaultProtocolError,
-    VaultRefused,
-    VaultUnavailable,
-    VersionConflict,
-    VersionDestroyed,
-    VersionNotFound,
-)
-from greenlang_secrets.listing import Page
-from greenlang_secrets.model import (
-    Health,
-    Secret,
-    SecretEntry,
-    SecretMetadata,
-    SecretType,
-    SecretVersion,
-    SecretWritten,
-    Undeleted,
-)
-from greenlang_secrets.paths import PLATFORM, Platform, Scope, SecretPath, Tenant, TenantId
-from greenlang_secrets.sensitive import SecretMap, SecretValue
-from greenlang_secrets.service import SecretsService
-from greenlang_secrets.vault import VaultClient
-from greenlang_secrets.version import __version__
-from greenlang_secrets.view import SecretsView
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from greenlang_secrets.access import Permission, Principal, TenantContext
+    from greenlang_secrets.cache import SecretCache
+    from greenlang_secrets.config import (
+        AuthConfig,
+        CacheConfig,
+        Environment,
+        SecretsServiceConfig,
+    )
+    from greenlang_secrets.errors import (
+        AccessDenied,
+        AncestorIsSecret,
+        AuthenticationLost,
+        ConfigurationError,
+        Conflict,
+        InvalidPath,
+        InvalidRequest,
+        InvalidSecret,
+        InvalidTenant,
+        InvalidVersion,
+        OutcomeUnknown,
+        PathIsFolder,
+        PreconditionRequired,
+        ReservedName,
+        SecretDeleted,
+        SecretExists,
+        SecretNotFound,
+        SecretsError,
+        SecretTooLarge,
+        SecretUnavailable,
+        VaultError,
+        VaultProtocolError,
+        VaultRefused,
+        VaultUnavailable,
+        VersionConflict,
+        VersionDestroyed,
+        VersionNotFound,
+    )
+    from greenlang_secrets.listing import Page
+    from greenlang_secrets.model import (
+        Health,
+        Secret,
+        SecretEntry,
+        SecretMetadata,
+        SecretType,
+        SecretVersion,
+        SecretWritten,
+        Undeleted,
+    )
+    from greenlang_secrets.paths import PLATFORM, Platform, Scope, SecretPath, Tenant, TenantId
+    from greenlang_secrets.sensitive import SecretMap, SecretValue
+    from greenlang_secrets.service import SecretsService
+    from greenlang_secrets.vault import VaultClient
+    from greenlang_secrets.version import __version__
+    from greenlang_secrets.view import SecretsView
 
 __all__ = [
     "PLATFORM",
@@ -120,3 +124,76 @@ __all__ = [
     "VersionNotFound",
     "__version__",
 ]
+
+_HOME = {
+    "AccessDenied": "errors",
+    "AncestorIsSecret": "errors",
+    "AuthConfig": "config",
+    "AuthenticationLost": "errors",
+    "CacheConfig": "config",
+    "ConfigurationError": "errors",
+    "Conflict": "errors",
+    "Environment": "config",
+    "Health": "model",
+    "InvalidPath": "errors",
+    "InvalidRequest": "errors",
+    "InvalidSecret": "errors",
+    "InvalidTenant": "errors",
+    "InvalidVersion": "errors",
+    "OutcomeUnknown": "errors",
+    "PLATFORM": "paths",
+    "Page": "listing",
+    "PathIsFolder": "errors",
+    "Permission": "access",
+    "Platform": "paths",
+    "PreconditionRequired": "errors",
+    "Principal": "access",
+    "ReservedName": "errors",
+    "Scope": "paths",
+    "Secret": "model",
+    "SecretCache": "cache",
+    "SecretDeleted": "errors",
+    "SecretEntry": "model",
+    "SecretExists": "errors",
+    "SecretMap": "sensitive",
+    "SecretMetadata": "model",
+    "SecretNotFound": "errors",
+    "SecretPath": "paths",
+    "SecretTooLarge": "errors",
+    "SecretType": "model",
+    "SecretUnavailable": "errors",
+    "SecretValue": "sensitive",
+    "SecretVersion": "model",
+    "SecretWritten": "model",
+    "SecretsError": "errors",
+    "SecretsService": "service",
+    "SecretsServiceConfig": "config",
+    "SecretsView": "view",
+    "Tenant": "paths",
+    "TenantContext": "access",
+    "TenantId": "paths",
+    "Undeleted": "model",
+    "VaultClient": "vault",
+    "VaultError": "errors",
+    "VaultProtocolError": "errors",
+    "VaultRefused": "errors",
+    "VaultUnavailable": "errors",
+    "VersionConflict": "errors",
+    "VersionDestroyed": "errors",
+    "VersionNotFound": "errors",
+    "__version__": "version",
+}
+
+
+# Looked up when asked for: a program that needs the exceptions alone does not pay for the
+# HTTP client, and pytest, which loads our plugin in every run, for nothing.
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value  # found without this function from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

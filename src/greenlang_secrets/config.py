@@ -8,6 +8,7 @@ setting, what was seen (never a secret) and the fix.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 PREFIX: Final = "GREENLANG_SECRETS_"
+_A_PATH: Final = re.compile(r"(?!-)[\w./ -]*/[\w./ -]*")
 
 
 class Environment(StrEnum):
@@ -149,8 +151,9 @@ class CacheConfig:
     denied_for: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.fresh_for < 0 or self.stale_for < 0:
-            raise ConfigurationError("The cache's fresh and stale seconds are 0 or greater.")
+        seconds = (self.fresh_for, self.stale_for, self.missing_for, self.denied_for)
+        if not all(each >= 0 for each in seconds):
+            raise ConfigurationError("The cache's seconds are 0 or greater.")
         if self.max_entries < 1 or self.max_bytes < 1:
             raise ConfigurationError("The cache's bounds are 1 or greater.")
 
@@ -192,7 +195,7 @@ class SecretsServiceConfig:
             raise ConfigurationError("VAULT_ADDR is empty; set it to Vault's base URL.")
         for address in self.addresses:
             _check_address(address, self.environment)
-        if self.request_timeout <= 0 or self.connect_timeout <= 0:
+        if not (self.request_timeout > 0 and self.connect_timeout > 0):
             raise ConfigurationError("Timeouts are seconds greater than 0.")
         if (self.client_cert is None) != (self.client_key is None):
             raise ConfigurationError(
@@ -242,7 +245,7 @@ class SecretsServiceConfig:
 class Settings:
     """Reads settings by name and says what is wrong with one."""
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # it may hold VAULT_TOKEN
 
     def text(self, name: str) -> str | None:
         """Return ``GREENLANG_SECRETS_<name>``, or None if it is unset or empty."""
@@ -309,8 +312,14 @@ def _file(setting: str, raw: str | None) -> Path | None:
     if raw is None:
         return None
     path = Path(raw)
-    if not path.is_file():
-        raise ConfigurationError(f"{setting} is {raw!r}; there is no such file.")
+    try:
+        found = path.is_file()
+    except OSError:  # too long for a name, or in a folder that is closed to us
+        found = False
+    if not found:
+        # Without a slash, or with more than a path's characters, it may be the secret itself.
+        seen = f"{raw!r}" if _A_PATH.fullmatch(raw) else "a text that is no path"
+        raise ConfigurationError(f"{setting} is {seen}; there is no such file.")
     return path
 
 
@@ -323,7 +332,11 @@ def _addresses(settings: Settings, where: Environment) -> tuple[str, ...]:
             f"VAULT_ADDR is not set; in {where} it must name Vault's base URL "
             "(several are separated by commas)."
         )
-    return tuple(part.strip().rstrip("/") for part in raw.split(",") if part.strip())
+    addresses = tuple(part.strip().rstrip("/") for part in raw.split(",") if part.strip())
+    if len(addresses) > 1 and any("@" in part and "://" not in part for part in addresses):
+        # A comma within a password: no part of it can be told from an address.
+        raise ConfigurationError("VAULT_ADDR has a user or password; leave them out.")
+    return addresses
 
 
 def _check_address(address: str, where: Environment) -> None:
@@ -350,8 +363,11 @@ def _check_address(address: str, where: Environment) -> None:
 
 def _without_userinfo(address: str) -> str:
     """An address as it may be shown: a password typed into it must not be."""
-    scheme, slashes, rest = address.partition("://")
-    return scheme + slashes + rest.rpartition("@")[2] if slashes else rest or address
+    before, at, after = address.rpartition("@")
+    if not at:
+        return address
+    scheme, slashes, _ = before.partition("://")
+    return scheme + slashes + after if slashes else after
 
 
 def _auth(settings: Settings, where: Environment) -> AuthConfig:

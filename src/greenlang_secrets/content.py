@@ -27,6 +27,7 @@ MAX_JSON: Final = 768 * 1024
 MAX_KEYS: Final = 256
 _MAX_KEY: Final = 256
 _MAX_VERSIONS: Final = 100
+_MAX_VERSION: Final = 2**63 - 1  # OpenBao 2.7.2 answers 400 to what does not fit in 64 bits
 
 # KV v2: at most 64 keys of custom metadata, values of 1 to 512 octets; one key is ours.
 _MAX_CUSTOM: Final = 63
@@ -123,7 +124,11 @@ def check_version(version: object) -> None:
     Raises:
         InvalidVersion: it is not.
     """
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+    if (
+        isinstance(version, bool)
+        or not isinstance(version, int)
+        or not 1 <= version <= _MAX_VERSION
+    ):
         raise InvalidVersion
 
 
@@ -133,7 +138,7 @@ def check_versions(versions: object) -> None:
     Raises:
         InvalidVersion: they are not.
     """
-    if isinstance(versions, str) or not isinstance(versions, Sequence):
+    if isinstance(versions, str | bytes | bytearray) or not isinstance(versions, Sequence):
         raise InvalidVersion("Versions are a list of whole numbers.")
     for version in versions:
         check_version(version)

@@ -37,7 +37,7 @@ problems; `retryable` says whether the same call may succeed later unchanged.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar
 
 __all__ = [
     "AccessDenied",
@@ -69,6 +69,8 @@ __all__ = [
     "VersionDestroyed",
     "VersionNotFound",
 ]
+
+E = TypeVar("E", bound="SecretsError")
 
 UnavailableReason = Literal["sealed", "standby", "network", "timeout", "overloaded", "audit", "tls"]
 """Why Vault gives no answer; a closed set, so that it may be a metric label."""
@@ -102,10 +104,22 @@ class SecretsError(Exception):
 
     def again(self) -> Self:
         """Return an equal error without traceback, so that a cached one never grows."""
-        twin = type(self).__new__(type(self), *self.args)
-        twin.args = self.args
-        twin.__dict__.update(self.__dict__)
+        twin = _restore(type(self), self.args, self.__dict__)
+        twin.facts = dict(self.facts)
+        if notes := getattr(self, "__notes__", None):
+            twin.__notes__ = list(notes)
         return twin
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own would call the constructor with the text alone.
+        return (_restore, (type(self), self.args, self.__dict__))
+
+
+def _restore(cls: type[E], args: tuple[object, ...], attributes: dict[str, object]) -> E:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigurationError(SecretsError):

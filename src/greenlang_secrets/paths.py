@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, assert_never
 
 from greenlang_secrets.errors import InvalidPath, InvalidTenant, ReservedName
 
@@ -201,6 +201,8 @@ def _root(scope: Scope) -> tuple[str, ...]:
             return ("greenlang",)
         case Tenant(id=tenant_id):
             return ("tenants", tenant_id.value)
+        case _:
+            assert_never(scope)
 
 
 @dataclass(frozen=True, slots=True)

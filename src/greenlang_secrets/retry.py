@@ -37,19 +37,20 @@ class RetryBudget:
 
     __slots__ = ("_tokens",)
 
-    _PER_REQUEST: Final = 0.1
-    _MOST: Final = 10.0
+    # In tenths of a retry: whole numbers, for ten times 0.1 is less than 1.
+    _RETRY: Final = 10
+    _MOST: Final = 100
 
     def __init__(self) -> None:
         self._tokens = self._MOST
 
     def deposit(self) -> None:
         """Count a request."""
-        self._tokens = min(self._MOST, self._tokens + self._PER_REQUEST)
+        self._tokens = min(self._MOST, self._tokens + 1)
 
     def withdraw(self) -> bool:
         """Take one retry; False if the budget is spent."""
-        if self._tokens < 1.0:
+        if self._tokens < self._RETRY:
             return False
-        self._tokens -= 1.0
+        self._tokens -= self._RETRY
         return True

@@ -130,7 +130,9 @@ class SecretMap(_Guarded):
     @property
     def size(self) -> int:
         """Octets of all keys and values, for a cache that bounds its memory."""
-        return sum(len(key) + len(value.reveal()) for key, value in self._values.items())
+        return sum(
+            len(_octets(key)) + len(_octets(value.reveal())) for key, value in self._values.items()
+        )
 
     def __contains__(self, key: object) -> bool:
         return key in self._values

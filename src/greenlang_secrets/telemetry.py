@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from threading import Lock
 from typing import Final
 from weakref import WeakSet
 
@@ -121,7 +122,8 @@ class Tally:
         self.fresh_reads: dict[str, list[int]] = {}
         self.hits = hits
         self.misses = misses
-        _live.add(self)
+        with _handover:
+            _live.add(self)
 
     def fresh_reads_of(self, type_: SecretType) -> list[int]:
         """Return the list of one number in which fresh reads of this type are counted."""
@@ -134,15 +136,16 @@ class Tally:
     def totals(self) -> Counter[OperationKey]:
         """Return all operations, the fresh reads among them."""
         totals = Counter(self.operations)
-        for label, (count,) in self.fresh_reads.items():
+        for label, (count,) in list(self.fresh_reads.items()):
             totals[Action.READ.value, label, Result.OK.value] += count
         return totals
 
     def close(self) -> None:
         """Leave the totals to the process; a second call does nothing."""
-        if self in _live:
-            _live.discard(self)
-            _past.add(self)
+        with _handover:
+            if self in _live:
+                _live.discard(self)
+                _past.add(self)
 
 
 class _Past:
@@ -161,6 +164,8 @@ class _Past:
 
 _live: Final[WeakSet[Tally]] = WeakSet()
 _past: Final = _Past()
+# Metrics are rendered on another thread: a tally must be in one of the two, never in both.
+_handover: Final = Lock()
 
 
 class Instruments:
@@ -191,9 +196,10 @@ class Instruments:
 
 
 def _operations(_: CallbackOptions) -> Iterable[Observation]:
-    totals = Counter(_past.operations)
-    for tally in list(_live):
-        totals.update(tally.totals())
+    with _handover:
+        totals = Counter(_past.operations)
+        for tally in _live:
+            totals.update(tally.totals())
     for (operation, secret_type, result), value in totals.items():
         yield Observation(
             value, {"operation": operation, "secret_type": secret_type, "result": result}
@@ -201,8 +207,12 @@ def _operations(_: CallbackOptions) -> Iterable[Observation]:
 
 
 def _hits(_: CallbackOptions) -> Iterable[Observation]:
-    yield Observation(_past.hits + sum(tally.hits() for tally in list(_live)))
+    with _handover:
+        hits = _past.hits + sum(tally.hits() for tally in _live)
+    yield Observation(hits)
 
 
 def _misses(_: CallbackOptions) -> Iterable[Observation]:
-    yield Observation(_past.misses + sum(tally.misses() for tally in list(_live)))
+    with _handover:
+        misses = _past.misses + sum(tally.misses() for tally in _live)
+    yield Observation(misses)

@@ -1,0 +1,64 @@
+# The service itself: the AppRole role `greenlang-secrets`, used by the API and by
+# applications that embed the library. It reads and writes secrets of the platform scope.
+# A tenant's secrets are not in here: for those it makes a token under the policy `tenant`.
+#
+# `greenlang-secrets provision` fills in ${kv_mount}.
+
+# Values. `delete` here is the soft delete of the newest version, which undelete reverts.
+path "${kv_mount}/data/greenlang/*" {
+  capabilities = ["create", "read", "update", "patch", "delete"]
+}
+
+# History and custom metadata; `list` also of the scope's root, which is the readiness check.
+# No `delete`: that would remove a secret with all its versions, for ever.
+path "${kv_mount}/metadata/greenlang/*" {
+  capabilities = ["read", "list", "patch"]
+}
+
+# Soft deletion of chosen versions, its reversal, and the removal of their data; each takes
+# the versions in the body of a POST.
+path "${kv_mount}/delete/greenlang/*" {
+  capabilities = ["update"]
+}
+path "${kv_mount}/undelete/greenlang/*" {
+  capabilities = ["update"]
+}
+path "${kv_mount}/destroy/greenlang/*" {
+  capabilities = ["update"]
+}
+
+# One token per tenant, 15 minutes long, that sees that tenant's prefix and nothing else.
+path "auth/token/create/tenant" {
+  capabilities = ["update"]
+}
+
+# Encryption as a service. `update` without `create`: with `create`, encrypting under a
+# mistyped name would make a new key.
+path "transit/encrypt/data-encryption-key" {
+  capabilities = ["update"]
+}
+path "transit/decrypt/data-encryption-key" {
+  capabilities = ["update"]
+}
+path "transit/encrypt/pii-encryption-key" {
+  capabilities = ["update"]
+}
+path "transit/decrypt/pii-encryption-key" {
+  capabilities = ["update"]
+}
+
+# Certificates for services, and for mutual TLS between them.
+path "pki_int/issue/greenlang-services" {
+  capabilities = ["update"]
+}
+path "pki_int/issue/internal-mtls" {
+  capabilities = ["update"]
+}
+
+# Dynamic database credentials: each read makes a user of its own, with a lease.
+path "database/creds/greenlang-readonly" {
+  capabilities = ["read"]
+}
+path "database/creds/greenlang-readwrite" {
+  capabilities = ["read"]
+}

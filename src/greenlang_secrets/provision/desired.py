@@ -1,0 +1,146 @@
+"""What a provisioned Vault looks like: names and settings, as constants.
+
+Settings have the names and units in which Vault gives them back, so that comparing is
+plain equality. Policies are files, in ``greenlang_secrets/policies``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from greenlang_secrets.sensitive import SecretValue
+
+__all__ = [
+    "APPROLE_ROLE",
+    "DATABASE_NAME",
+    "DATABASE_ROLES",
+    "MOUNTS",
+    "PKI_ROLES",
+    "POLICIES",
+    "SERVICE_POLICY",
+    "TENANT_TOKEN_ROLE",
+    "TOKEN_ROLE",
+    "TRANSIT_KEYS",
+    "Desired",
+]
+
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+_YEAR: Final = 365 * _DAY
+
+Settings = Mapping[str, Any]
+
+SERVICE_POLICY: Final = "greenlang-secrets"
+TENANT_TOKEN_ROLE: Final = "tenant"  # noqa: S105  # a role's name, not a token
+POLICIES: Final = (SERVICE_POLICY, TENANT_TOKEN_ROLE)
+DATABASE_NAME: Final = "postgresql"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What differs from one Vault to the next.
+
+    Attributes:
+        kv_mount: the KV v2 mount.
+        postgres_url: ``postgresql://user:password@host:port/database`` of a user that may
+            create roles; None leaves the database engine without a connection. Vault does
+            not give a password back, so a changed one is only written along with a change
+            of host, port, user or database.
+    """
+
+    kv_mount: str = "secret"
+    postgres_url: SecretValue | None = None
+
+
+ROOT_CA_LIFE: Final = 10 * _YEAR
+INTERMEDIATE_CA_LIFE: Final = 5 * _YEAR
+
+MOUNTS: Final[Mapping[str, Settings]] = {
+    "database": {"type": "database"},
+    "transit": {"type": "transit"},
+    # Vault cuts a certificate to its mount's longest lease, 32 days unless set.
+    "pki": {"type": "pki", "config": {"max_lease_ttl": ROOT_CA_LIFE}},
+    "pki_int": {"type": "pki", "config": {"max_lease_ttl": INTERMEDIATE_CA_LIFE}},
+}
+"""Besides the KV mount, whose name is the operator's choice."""
+
+TOKEN_ROLE: Final[Settings] = {
+    "allowed_policies": [TENANT_TOKEN_ROLE],
+    "allowed_entity_aliases": ["*"],
+    # Orphans outlive the service's own token, so its next login loses nobody.
+    "orphan": True,
+    "renewable": False,
+    "token_explicit_max_ttl": 15 * _MINUTE,
+}
+
+APPROLE_ROLE: Final[Settings] = {
+    "token_policies": [SERVICE_POLICY],
+    "token_ttl": _HOUR,
+    "token_max_ttl": _DAY,
+}
+
+TRANSIT_KEYS: Final = ("data-encryption-key", "pii-encryption-key")
+
+_EC_KEY: Final[Settings] = {"key_type": "ec", "key_bits": 256}
+PKI_ROLES: Final[Mapping[str, Settings]] = {
+    "greenlang-services": {
+        **_EC_KEY,
+        "allowed_domains": ["greenlang.internal", "svc.cluster.local"],
+        "allow_subdomains": True,
+        "server_flag": True,
+        "client_flag": False,
+        "ttl": 3 * _DAY,
+        "max_ttl": 30 * _DAY,
+    },
+    # Both ends of a connection between services present one of these.
+    "internal-mtls": {
+        **_EC_KEY,
+        "allowed_domains": ["mtls.greenlang.internal"],
+        "allow_subdomains": True,
+        "server_flag": True,
+        "client_flag": True,
+        "ttl": _DAY,
+        "max_ttl": 3 * _DAY,
+    },
+}
+
+_LOGIN: Final = (
+    "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
+)
+# Granted in schema public and not by pg_read_all_data, which also reads pg_authid: the
+# password verifiers of every user.
+_READ: Final = (
+    'GRANT USAGE ON SCHEMA public TO "{{name}}"',
+    'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{{name}}"',
+    'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{{name}}"',
+)
+_WRITE: Final = (
+    'GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{{name}}"',
+    'GRANT USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA public TO "{{name}}"',
+)
+_REVOCATION: Final = (
+    # Dropping a role leaves its sessions alive.
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'",
+    'DROP OWNED BY "{{name}}"',
+    'DROP ROLE "{{name}}"',
+)
+
+DATABASE_ROLES: Final[Mapping[str, Settings]] = {
+    "greenlang-readonly": {
+        "db_name": DATABASE_NAME,
+        "creation_statements": [_LOGIN, *_READ],
+        "revocation_statements": list(_REVOCATION),
+        "default_ttl": _HOUR,
+        "max_ttl": _DAY,
+    },
+    "greenlang-readwrite": {
+        "db_name": DATABASE_NAME,
+        "creation_statements": [_LOGIN, *_READ, *_WRITE],
+        "revocation_statements": list(_REVOCATION),
+        "default_ttl": _HOUR,
+        "max_ttl": 8 * _HOUR,
+    },
+}

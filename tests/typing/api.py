@@ -1,0 +1,172 @@
+"""What users type, checked by ``mypy --strict`` and never run.
+
+A wrong call carries ``type: ignore`` with its code: were it to become right, mypy would
+report the ignore as unused.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import assert_type
+
+import greenlang_secrets as gs
+
+
+async def opening(config: gs.SecretsServiceConfig) -> None:
+    """A service is opened from a configuration, or from the environment."""
+    assert_type(gs.SecretsServiceConfig.from_env(), gs.SecretsServiceConfig)
+    opened: AbstractAsyncContextManager[gs.SecretsService] = gs.SecretsService.open()
+    async with opened as secrets:
+        assert_type(secrets, gs.SecretsService)
+    async with gs.SecretsService.open(config) as secrets:
+        assert_type(await secrets.health(), gs.Health)
+        assert_type(secrets.client, gs.VaultClient)
+        assert_type(secrets.cache, gs.SecretCache[gs.Secret])
+    async with gs.SecretsService.open("https://vault:8200"):  # type: ignore[arg-type]  # no address
+        pass
+
+
+def configuring() -> None:
+    """A configuration is made of typed parts, by name."""
+    gs.SecretsServiceConfig(
+        environment=gs.Environment.PRODUCTION,
+        addresses=("https://vault:8200",),
+        auth=gs.AuthConfig(token=gs.SecretValue("t")),
+        cache=gs.CacheConfig(fresh_for=10.0),
+    )
+    gs.AuthConfig(token="t")  # type: ignore[arg-type]  # a bare token would show itself
+    gs.AuthConfig(method="kerberos")  # type: ignore[arg-type]  # unknown
+    gs.CacheConfig(10.0)  # type: ignore[call-arg]  # by name only
+
+
+async def reading(secrets: gs.SecretsService) -> None:
+    """A read gives a secret, its values guarded until revealed."""
+    secret = await secrets.get("database/postgresql")
+    assert_type(secret, gs.Secret)
+    assert_type(secret["password"], gs.SecretValue)
+    assert_type(secret["password"].reveal(), str)
+    assert_type(secret.data, gs.SecretMap)
+    assert_type(secret.data.reveal(), dict[str, str])
+    assert_type(secret.data.get("port"), gs.SecretValue | None)
+    assert_type(secret.data.select(["host"]), gs.SecretMap)
+    assert_type(secret.version, int)
+    assert_type(secret.type, gs.SecretType)
+    assert_type(secret.stale, bool)
+    assert_type(secret.age, float)
+    await secrets.get("a", version=3)
+    await secrets.get("a", min_version=3, max_age=5.0)
+    await secrets.get("a", fresh=True)
+
+    assert_type(await secrets.get_or_none("a"), gs.Secret | None)
+    assert_type(await secrets.get_many(["a", "b"]), dict[str, gs.Secret])
+    assert_type(await secrets.metadata("a"), gs.SecretMetadata)
+    assert_type(await secrets.versions("a"), tuple[gs.SecretVersion, ...])
+
+
+async def misreading(secrets: gs.SecretsService, secret: gs.Secret) -> None:
+    """What would show or change a value, or ask for it wrongly, does not type-check."""
+    await secrets.get(gs.SecretPath.parse("a"))  # type: ignore[arg-type]  # the text is parsed inside
+    await secrets.get("a", 3)  # type: ignore[call-arg]  # which number?
+    await secrets.get("a", version="3")  # type: ignore[arg-type]  # a text
+    (await secrets.get_or_none("a"))["password"]  # type: ignore[index]  # may be None
+    "password=" + secret["password"]  # type: ignore[operator]  # not revealed
+    secret.version = 4  # type: ignore[misc]  # frozen
+    secret.data["password"] = "x"  # type: ignore[index]  # no assignment
+
+
+async def writing(secrets: gs.SecretsService) -> None:
+    """A write takes texts by key and gives the version it made."""
+    written = await secrets.create(
+        "a", {"password": "pw"}, type=gs.SecretType.DATABASE, custom_metadata={"owner": "payments"}
+    )
+    assert_type(written, gs.SecretWritten)
+    assert_type(written.version, int)
+    assert_type(await secrets.put("a", {"k": "v"}), gs.SecretWritten)
+    assert_type(await secrets.put("a", {"k": "v"}, expected_version=3), gs.SecretWritten)
+    assert_type(await secrets.patch("a", {"k": None, "l": "v"}), gs.SecretWritten)
+    assert_type(await secrets.undelete("a", [1, 2]), gs.Undeleted)
+    await secrets.delete("a")
+    await secrets.delete("a", [1], expected_version=3)
+    await secrets.destroy("a", (1, 2), reason="leaked")
+
+
+async def miswriting(secrets: gs.SecretsService) -> None:
+    """What Vault would change, or what is too easily done by mistake, does not type-check."""
+    await secrets.create("a", {"port": 5432})  # type: ignore[dict-item]  # Vault changes numbers
+    await secrets.create("a", {"k": None})  # type: ignore[dict-item]  # only a patch removes
+    await secrets.create("a", {"k": "v"}, type="database")  # type: ignore[arg-type]  # a text
+    await secrets.put("a", {"k": "v"}, 3)  # type: ignore[call-arg]  # which number?
+    await secrets.destroy("a", [1])  # type: ignore[call-arg]  # without a reason
+    await secrets.undelete("a", 1)  # type: ignore[arg-type]  # one number
+
+
+async def listing(secrets: gs.SecretsService) -> None:
+    """A listing is iterated over, or taken page by page."""
+    async for entry in secrets.list("database/"):
+        assert_type(entry, gs.SecretEntry)
+        assert_type(entry.path, str)
+        assert_type(entry.metadata, gs.SecretMetadata | None)
+    assert_type([entry.path async for entry in secrets.list()], list[str])
+    page = await secrets.page("database/", limit=10)
+    assert_type(page, gs.Page)
+    assert_type(page.items, tuple[gs.SecretEntry, ...])
+    assert_type(page.next, str | None)
+
+
+async def mislisting(secrets: gs.SecretsService) -> None:
+    """A listing is asynchronous, and awaited nowhere."""
+    await secrets.list()  # type: ignore[misc]  # it is iterated over
+    for _ in secrets.list():  # type: ignore[attr-defined]  # asynchronously
+        pass
+
+
+async def acting_for_tenants(secrets: gs.SecretsService) -> None:
+    """Views of tenants and principals offer what the service offers."""
+    tenant = secrets.for_tenant("acme")
+    assert_type(tenant, gs.SecretsView)
+    assert_type(await tenant.get("a"), gs.Secret)
+
+    principal = gs.Principal(
+        subject="somebody",
+        permissions=frozenset({gs.Permission.READ}),
+        tenant=gs.TenantId("acme"),
+    )
+    assert_type(secrets.for_tenant("acme", principal=principal), gs.SecretsView)
+
+    scope: gs.Scope = gs.Tenant(gs.TenantId("acme"))
+    context = gs.TenantContext(principal=principal, scope=scope)
+    assert_type(secrets.scoped(context), gs.SecretsView)
+    assert_type(secrets.context, gs.TenantContext)
+    view: gs.SecretsView = secrets
+    view.scoped(context)  # type: ignore[attr-defined]  # a view gives no wider view
+
+    gs.Tenant("acme")  # type: ignore[arg-type]  # not parsed
+    gs.TenantContext(principal=principal, scope="acme")  # type: ignore[arg-type]  # not a scope
+    gs.Principal(subject="s", permissions=frozenset({"secrets:read"}))  # type: ignore[arg-type]  # a text
+    gs.TenantContext(principal, scope)  # type: ignore[call-arg]  # by name only
+
+
+def naming_scopes(scope: gs.Scope) -> str:
+    """A scope is one of two, and a match over both is complete."""
+    match scope:
+        case gs.Platform():
+            return "platform"
+        case gs.Tenant(id=tenant):
+            return assert_type(tenant, gs.TenantId).value
+
+
+async def failing(secrets: gs.SecretsService) -> None:
+    """Errors are told apart by class and carry typed facts."""
+    try:
+        await secrets.get("a")
+    except gs.SecretDeleted as error:
+        assert_type(error.version, int)
+        assert_type(error.destroyed, bool)
+    except gs.SecretUnavailable as error:
+        assert_type(error.path, str | None)
+    except gs.VaultRefused as error:
+        assert_type(error.status, int)
+    except gs.SecretsError as error:
+        assert_type(error.code, str)
+        assert_type(error.retryable, bool)
+        assert_type(error.facts, dict[str, str | int | bool])

@@ -132,15 +132,18 @@ def check_version(version: object) -> None:
         raise InvalidVersion
 
 
-def check_versions(versions: object) -> None:
-    """Return if `versions` are 1 to 100 different versions.
+def check_versions(versions: object) -> tuple[int, ...]:
+    """Return `versions`, one or a list of them, as 1 to 100 different versions.
 
     Raises:
         InvalidVersion: they are not.
     """
+    if isinstance(versions, int):
+        versions = (versions,)
     if isinstance(versions, str | bytes | bytearray) or not isinstance(versions, Sequence):
         raise InvalidVersion("Versions are a list of whole numbers.")
     for version in versions:
         check_version(version)
     if not 1 <= len(versions) <= _MAX_VERSIONS or len(set(versions)) != len(versions):
         raise InvalidVersion(f"Name 1 to {_MAX_VERSIONS} versions, each once.")
+    return tuple(versions)

@@ -15,8 +15,8 @@ SecretsError
 │   ├── SecretDeleted
 │   └── VersionNotFound
 ├── Conflict                    the state in Vault is another than the caller thought
-│   ├── SecretExists
 │   ├── VersionConflict
+│   │   └── SecretExists
 │   ├── VersionDestroyed
 │   ├── PathIsFolder
 │   └── AncestorIsSecret
@@ -251,18 +251,18 @@ class Conflict(SecretsError):
     code = "conflict"
 
 
-class SecretExists(Conflict):
-    """`create` found a live secret at the path."""
-
-    code = "secret_exists"
-    text = "A live secret is at this path already; put writes a new version of it."
-
-
 class VersionConflict(Conflict):
     """The expected version is not the current one; `facts["current_version"]` names that."""
 
     code = "version_conflict"
     text = "The secret has changed: the version you expected is not the current one."
+
+
+class SecretExists(VersionConflict):
+    """`create` found a live secret at the path."""
+
+    code = "secret_exists"
+    text = "A live secret is at this path already; put writes a new version of it."
 
 
 class VersionDestroyed(Conflict):

@@ -332,7 +332,7 @@ class SecretsView:
     async def delete(
         self,
         path: str,
-        versions: Sequence[int] | None = None,
+        versions: int | Sequence[int] | None = None,
         *,
         expected_version: int | None = None,
     ) -> None:
@@ -344,11 +344,10 @@ class SecretsView:
             AccessDenied: the principal may not administer.
         """
         async with self._writing(Action.DELETE, path) as (writer, _):
-            if versions is not None:
-                check_versions(versions)
-            await writer.delete(versions, expected_version=expected_version)
+            chosen = None if versions is None else check_versions(versions)
+            await writer.delete(chosen, expected_version=expected_version)
 
-    async def undelete(self, path: str, versions: Sequence[int]) -> Undeleted:
+    async def undelete(self, path: str, versions: int | Sequence[int]) -> Undeleted:
         """Bring soft-deleted versions back; all of them or, if one cannot be, none.
 
         Raises:
@@ -357,13 +356,12 @@ class SecretsView:
             AccessDenied: the principal may not administer.
         """
         async with self._writing(Action.UNDELETE, path) as (writer, _):
-            check_versions(versions)
-            return await writer.undelete(versions)
+            return await writer.undelete(check_versions(versions))
 
     async def destroy(
         self,
         path: str,
-        versions: Sequence[int],
+        versions: int | Sequence[int],
         *,
         reason: str,
         expected_version: int | None = None,
@@ -377,10 +375,10 @@ class SecretsView:
             AccessDenied: the principal may not administer.
         """
         async with self._writing(Action.DESTROY, path) as (writer, _):
-            check_versions(versions)
+            chosen = check_versions(versions)
             if not reason.strip():
                 raise InvalidRequest("Destroying versions needs a reason.")
-            await writer.destroy(versions, expected_version=expected_version)
+            await writer.destroy(chosen, expected_version=expected_version)
 
     # ------------------------------------------------------------ what all share
 

@@ -449,6 +449,19 @@ async def test_undelete_tells_what_it_cannot_do(secrets):
     assert (undeleted.restored, undeleted.already_live) == ((1,), (3,))
 
 
+async def test_one_version_needs_no_list(secrets):
+    """A single version is given as a number."""
+    for number in range(2):
+        await secrets.put("x", {"k": str(number)})
+
+    await secrets.delete("x", 1)
+    undeleted = await secrets.undelete("x", 1)
+    await secrets.destroy("x", 1, reason="leaked")
+
+    assert undeleted.restored == (1,)
+    assert [row.state for row in await secrets.versions("x")] == ["live", "destroyed"]
+
+
 async def test_destroyed_version_is_gone_for_good(secrets):
     """Destroying needs a reason and cannot be undone."""
     await secrets.create("x", {"k": "v"})

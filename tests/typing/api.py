@@ -97,7 +97,7 @@ async def miswriting(secrets: gs.SecretsService) -> None:
     await secrets.create("a", {"k": "v"}, type="database")  # type: ignore[arg-type]  # a text
     await secrets.put("a", {"k": "v"}, 3)  # type: ignore[call-arg]  # which number?
     await secrets.destroy("a", [1])  # type: ignore[call-arg]  # without a reason
-    await secrets.undelete("a", 1)  # type: ignore[arg-type]  # one number
+    await secrets.undelete("a", "1")  # type: ignore[arg-type]  # a text
 
 
 async def listing(secrets: gs.SecretsService) -> None:

@@ -222,18 +222,23 @@ def test_number_beyond_vaults_own_is_no_version(version):
 
 
 @pytest.mark.parametrize(
-    "versions", [[1], (3, 1, 2), range(1, 101)], ids=["one", "in any order", "a hundred"]
+    "versions",
+    [1, [1], (3, 1, 2), range(1, 101)],
+    ids=["a number", "one", "in any order", "a hundred"],
 )
 def test_different_versions_are_accepted(versions):
     """1 to 100 different versions may be named at once."""
-    assert check_versions(versions) is None
+    named = (versions,) if versions == 1 else tuple(versions)
+
+    assert check_versions(versions) == named
 
 
 @pytest.mark.parametrize(
     ("versions", "text"),
     [
         (None, "Versions are a list of whole numbers."),
-        (1, "Versions are a list of whole numbers."),
+        (0, "A version is a whole number, 1 or greater."),
+        (True, "A version is a whole number, 1 or greater."),
         ("12", "Versions are a list of whole numbers."),
         ({1, 2}, "Versions are a list of whole numbers."),
         (iter([1]), "Versions are a list of whole numbers."),

@@ -4,7 +4,7 @@ A caller's path is parsed once into a `SecretPath` and refused if it is outside 
 grammar; it is never cleaned, because a cleaned path is another path. It is relative
 to a `Scope`, so it cannot name another tenant's secret. `KvPath` joins the two; every
 character of the result is one that no HTTP client, proxy or server rewrites
-(RELIABILITY: ``..`` is collapsed by clients, ``%2F`` equals ``/`` at the server, and a
+(docs/explanation/vault-facts.md: ``..`` is collapsed by clients, ``%2F`` equals ``/`` at the server, and a
 trailing slash bypasses KV v2 policies).
 """
 

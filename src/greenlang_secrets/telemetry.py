@@ -11,7 +11,9 @@ leaves its totals behind, so that no counter ever falls.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
 from typing import Final
@@ -32,7 +34,7 @@ from greenlang_secrets.errors import (
 )
 from greenlang_secrets.model import SecretType
 
-__all__ = ["Instruments", "Result", "Tally", "result_of", "type_label"]
+__all__ = ["Instruments", "Outcome", "Result", "Tally", "result_of", "type_label"]
 
 
 class Result(StrEnum):
@@ -91,6 +93,14 @@ def type_label(type_: SecretType) -> str:
     return type_.value if type_ in _LABELLED else SecretType.GENERIC.value
 
 
+@dataclass(slots=True)
+class Outcome:
+    """How an operation that is being counted has gone so far; its code may say better."""
+
+    secret_type: SecretType = SecretType.GENERIC
+    result: Result = Result.OK
+
+
 OperationKey = tuple[str, str, str]
 """(operation, secret_type, result)"""
 
@@ -132,6 +142,21 @@ class Tally:
     def count(self, action: Action, type_: SecretType, result: Result) -> None:
         """Count one operation."""
         self.operations[action.value, type_label(type_), result.value] += 1
+
+    @contextmanager
+    def counting(self, action: Action) -> Iterator[Outcome]:
+        """Count what is done inside as one operation, failed if it raises."""
+        outcome = Outcome()
+        try:
+            yield outcome
+        except SecretsError as error:
+            outcome.result = result_of(error)
+            raise
+        except BaseException:
+            outcome.result = Result.ERROR
+            raise
+        finally:
+            self.count(action, outcome.secret_type, outcome.result)
 
     def totals(self) -> Counter[OperationKey]:
         """Return all operations, the fresh reads among them."""

@@ -5,7 +5,7 @@ the translation of every way to fail into one of our errors. It leaves tokens to
 `vault.session` and the meaning of 200, 400, 403 and 404 to the engines.
 
 Redirects are never followed: a standby's 307 names an address, and following it would
-send the token there (RELIABILITY, findings 6 and 7). URLs are sent as built, because the
+send the token there (docs/explanation/vault-facts.md). URLs are sent as built, because the
 client would collapse ``..`` otherwise.
 """
 
@@ -325,7 +325,7 @@ def _failure(error: Exception) -> _Failure | None:
 def _judge(
     answer: aiohttp.ClientResponse, payload: bytes | None, asked_at: float
 ) -> VaultResponse | _Failure:
-    """The retry table (RELIABILITY §2 and §3): which statuses are answers."""
+    """The retry table (docs/explanation/vault-facts.md): which statuses are answers."""
     match answer.status:
         case 307 | 472 | 473:
             return _Failure("standby", elsewhere=True)

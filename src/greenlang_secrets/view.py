@@ -16,11 +16,10 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from greenlang_secrets.access import Action, TenantContext, decide, require
@@ -32,7 +31,6 @@ from greenlang_secrets.errors import (
     InvalidRequest,
     InvalidVersion,
     SecretNotFound,
-    SecretsError,
     SecretUnavailable,
     VaultUnavailable,
     VersionNotFound,
@@ -48,7 +46,7 @@ from greenlang_secrets.model import (
     Undeleted,
 )
 from greenlang_secrets.paths import FolderPath, KvPath, SecretPath
-from greenlang_secrets.telemetry import Result, Tally, result_of
+from greenlang_secrets.telemetry import Outcome, Result, Tally
 from greenlang_secrets.vault import VaultClient
 from greenlang_secrets.writes import Writer
 
@@ -63,14 +61,6 @@ class Core:
     client: VaultClient
     cache: SecretCache[Secret]
     tally: Tally
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """How an operation that is being counted has gone so far."""
-
-    secret_type: SecretType = SecretType.GENERIC
-    result: Result = Result.OK
 
 
 class SecretsView:
@@ -111,7 +101,7 @@ class SecretsView:
             secret = self._cache.fresh((self._scope_key, path, version))
             if secret is not None:
                 return secret
-        with self._counted(Action.READ) as outcome:
+        with self._core.tally.counting(Action.READ) as outcome:
             secret = await self._get(path, version, min_version, max_age, fresh=fresh)
             outcome.secret_type = secret.type
             if secret.stale:
@@ -198,7 +188,7 @@ class SecretsView:
             SecretNotFound: there is no such secret.
             SecretsError: as `get`.
         """
-        with self._counted(Action.VERSIONS) as outcome:
+        with self._core.tally.counting(Action.VERSIONS) as outcome:
             kv_path = self._kv_path(path)
             require(self.context, Action.VERSIONS)
             metadata = await self._core.client.kv(self.context.scope).read_metadata(kv_path)
@@ -228,7 +218,7 @@ class SecretsView:
             AccessDenied: the principal may not list.
             VaultUnavailable: Vault gives no answer; there is no stale listing.
         """
-        with self._counted(Action.LIST):
+        with self._core.tally.counting(Action.LIST):
             folder = FolderPath.parse(prefix)
             require(self.context, Action.LIST)
             if not 1 <= limit <= MAX_PAGE:
@@ -388,12 +378,12 @@ class SecretsView:
     @asynccontextmanager
     async def _writing(
         self, action: Action, raw_path: str
-    ) -> AsyncIterator[tuple[Writer, _Outcome]]:
+    ) -> AsyncIterator[tuple[Writer, Outcome]]:
         """Parse, decide, and forget what the cache holds once the write may have changed it: after
         an unknown outcome, a conflict or a cancellation it may be old as well. After an
         error that says "nothing was done" it is kept, to be served while Vault is away.
         """
-        with self._counted(action) as outcome:
+        with self._core.tally.counting(action) as outcome:
             path = self._kv_path(raw_path)
             require(self.context, action)
             writer = Writer(self._core.client.kv(self.context.scope), path)
@@ -405,17 +395,3 @@ class SecretsView:
                 self._cache.invalidate(self._scope_key, raw_path)
                 raise
             self._cache.invalidate(self._scope_key, raw_path)
-
-    @contextmanager
-    def _counted(self, action: Action) -> Iterator[_Outcome]:
-        outcome = _Outcome()
-        try:
-            yield outcome
-        except SecretsError as error:
-            outcome.result = result_of(error)
-            raise
-        except BaseException:
-            outcome.result = Result.ERROR
-            raise
-        finally:
-            self._core.tally.count(action, outcome.secret_type, outcome.result)

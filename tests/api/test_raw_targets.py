@@ -27,7 +27,7 @@ def request(target: bytes, token: str, method: bytes = b"GET", more: bytes = b""
 
 
 TARGETS = [
-    # REST.md §3's table
+    # the table of ambiguous targets in docs/reference/rest.md
     *(b"/a%2Fversions", b"/rotation%2Fstatus", b"/a%2F..%2Fb", b"/a//versions", b"//health"),
     *(b"/a/versions/", b"/a/versions/versions", b"/versions", b"/undelete"),
     # escapes, whatever they hide

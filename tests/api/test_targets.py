@@ -1,4 +1,4 @@
-"""The one parser of request targets: every row of REST.md §3, and its inverse."""
+"""The one parser of request targets: every row of the table of ambiguous targets, and its inverse."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """KV version 2, complete: versions, CAS, patch, metadata, delete, undelete, destroy.
 
 Vault answers 404 to six different situations and 204 to three kinds of nonsense
-(RELIABILITY §2.3); here each is told apart. Existence checks that need a second request
+(docs/explanation/vault-facts.md); here each is told apart. Existence checks that need a second request
 are made by `read_metadata`; what to check is the service's decision.
 """
 

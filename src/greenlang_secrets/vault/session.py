@@ -4,7 +4,7 @@
 ends, and tells a dead token from a real denial. `Session` holds the service's own, and
 `TenantTokens` one for each tenant. A 403 means either "your token is dead" or "your
 policy forbids it", with a text that differs between servers, so the text is not read:
-one ``lookup-self`` decides (RELIABILITY, finding 1).
+one ``lookup-self`` decides (docs/explanation/vault-facts.md).
 """
 
 from __future__ import annotations

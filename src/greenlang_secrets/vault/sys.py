@@ -1,7 +1,7 @@
 """The system backend: health and seal status.
 
 ``/v1/sys/health`` says 200 while every real request fails with 500 because the audit
-device is full (RELIABILITY, finding 9): it tells what state a node is in, not whether it
+device is full (docs/explanation/vault-facts.md): it tells what state a node is in, not whether it
 works. The service adds a real request.
 """
 

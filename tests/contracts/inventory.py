@@ -1,0 +1,448 @@
+"""What the code offers, asked of the code itself: settings, codes, metrics, names, endpoints.
+
+Each function returns the rows that a reference table must have, cells as plain text.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+
+import greenlang_secrets as gs
+import greenlang_secrets_api as api
+from contracts.markdown import ROOT
+from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
+from greenlang_secrets.cli.group import EXIT_CODES, cli
+from greenlang_secrets.development.ready import Running
+from greenlang_secrets.testing import plugin
+from greenlang_secrets_api import auth, health_routes, rotation_routes, secrets_routes
+from greenlang_secrets_api.endpoints import Endpoint, Public
+from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.problems import PROBLEMS
+from greenlang_secrets_api.targets import Target, methods, render
+
+PROGRAM = "greenlang-secrets"
+
+Rows = set[tuple[str, ...]]
+
+
+class RecordingEnviron(dict[str, str]):
+    """An environment that remembers which variables were looked at."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.read: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a variable, and remember its name."""
+        self.read.add(key)
+        return super().get(key, default)
+
+
+def variables_read() -> Rows:
+    """The variables that the two `from_env` look at, `BAO_*` as their `VAULT_*` twins."""
+    jwt = {"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_JWKS_URL": "https://issuer.example/jwks"}
+    environments = [
+        RecordingEnviron({"VAULT_TOKEN": "t"}),
+        RecordingEnviron(
+            {config.PREFIX + "AUTH_METHOD": "approle", config.PREFIX + "AUTH_ROLE": "r"}
+        ),
+        RecordingEnviron({config.PREFIX + name: value for name, value in jwt.items()}),
+    ]
+    for environ in environments[:2]:
+        gs.SecretsServiceConfig.from_env(environ=environ)
+    api.ApiConfig.from_env(environ=environments[2])
+    names = {name for environ in environments for name in environ.read}
+    return {
+        (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
+    }
+
+
+def vault_variables() -> Rows:
+    """Vault's own variables that are read."""
+    return {row for row in variables_read() if row[0].startswith("VAULT_")}
+
+
+def service_variables() -> Rows:
+    """Our variables that only the service reads."""
+    library, service = (
+        ROOT / "src" / name for name in ("greenlang_secrets", "greenlang_secrets_api")
+    )
+    return variables_in_source([service]) - variables_in_source([library])
+
+
+def library_variables() -> Rows:
+    """Our variables that the library reads."""
+    return variables_read() - vault_variables() - service_variables()
+
+
+def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:
+    """The variables that a call of a `Settings` method names anywhere in the source."""
+    found: Rows = set()
+    for folder in folders or [ROOT / "src"]:
+        for file in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                if isinstance(node, ast.Call):
+                    found |= _setting(node)
+    return found
+
+
+def _setting(call: ast.Call) -> Rows:
+    function = ast.unparse(call.func)
+    names = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+    if not names or not isinstance(names[0], str):
+        return set()
+    match function.partition("."):
+        case "settings", _, "text" | "number" | "flag" | "file":
+            return {(config.PREFIX + names[0],)}
+        case "settings", _, "vault" | "vault_file":
+            return {("VAULT_" + names[0],)}
+        case "_required", _, _:
+            return {(config.PREFIX + names[0],)}
+        case _:
+            return set()
+
+
+def environments() -> Rows:
+    """The numbers of each environment, in words."""
+    spelled = {
+        "vault_replicas": str,
+        "eso_refresh": lambda value: f"{value:g} s",
+        "rotation_interval": _hours,
+        "lease_ttl": _hours,
+        "audit_retention": _hours,
+    }
+    return {
+        (name, *(say(getattr(place.defaults, name)) for place in config.Environment))
+        for name, say in spelled.items()
+    }
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours / 24:g} d" if hours % 24 == 0 and hours > 24 else f"{hours:g} h"
+
+
+def error_classes() -> Rows:
+    """Class, code, whether a retry helps, and the HTTP status of that code."""
+    classes = [getattr(errors, name) for name in errors.__all__]
+    return {
+        (
+            cls.__name__,
+            cls.code,
+            "yes" if cls.retryable else "no",
+            str(PROBLEMS[cls.code].status),
+        )
+        for cls in classes
+        if inspect.isclass(cls)
+    }
+
+
+def unavailable_reasons() -> Rows:
+    """The reasons of `VaultUnavailable`."""
+    return {(reason,) for reason in errors.UnavailableReason.__args__}
+
+
+def permissions() -> Rows:
+    """The permissions that can be granted."""
+    return {(str(permission),) for permission in access.Permission}
+
+
+def actions() -> Rows:
+    """Each action, and the permissions of which one is enough."""
+    return {
+        (str(action), " or ".join(str(each) for each in access.Permission if _allows(each, action)))
+        for action in access.Action
+    }
+
+
+def _allows(permission: access.Permission, action: access.Action) -> bool:
+    principal = access.Principal(subject="s", permissions=frozenset({permission}))
+    return access.decide(access.TenantContext(principal=principal, scope=gs.PLATFORM), action)
+
+
+@cache
+def scrape() -> str:
+    """What ``/metrics`` answers in Prometheus' text format."""
+    metrics = Metrics()
+
+    async def once() -> bytes:
+        try:
+            return (await metrics.render(""))[0]
+        finally:
+            await metrics.close()
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(once()).decode()
+
+
+def _samples() -> list[tuple[str, dict[str, str]]]:
+    samples = []
+    for line in scrape().splitlines():
+        if line.startswith("#"):
+            continue
+        name, _, rest = line.partition("{")
+        labels = {}
+        if rest:
+            pairs = rest.rpartition("}")[0].split(",")
+            labels = {
+                pair.partition("=")[0]: pair.partition("=")[2].strip('"') for pair in pairs if pair
+            }
+        samples.append((name.split(" ")[0], labels))
+    return samples
+
+
+def metrics() -> Rows:
+    """Our metrics as scraped: name, type and labels."""
+    types = dict(
+        line.split(" ")[2:4] for line in scrape().splitlines() if line.startswith("# TYPE gl_")
+    )
+    labels: dict[str, set[str]] = {}
+    for name, found in _samples():
+        labels.setdefault(name, set()).update(found)
+    return {(name, kind, ", ".join(sorted(labels[name])) or "none") for name, kind in types.items()}
+
+
+def process_metrics() -> Rows:
+    """The families beside ours, by their prefix."""
+    names = {name for name, _ in _samples() if not name.startswith("gl_")}
+    return {
+        ("target_info",) if name == "target_info" else (name.partition("_")[0] + "_*",)
+        for name in names
+    }
+
+
+def label_values() -> Rows:
+    """Each label's closed set of values."""
+    seeded = {labels["operation"] for _, labels in _samples() if "operation" in labels}
+    return {
+        *(("operation", operation) for operation in seeded),
+        *(("secret_type", telemetry.type_label(type_)) for type_ in gs.SecretType),
+        *(("result", str(result)) for result in telemetry.Result),
+    }
+
+
+def path_limits() -> Rows:
+    """Bounds of the grammar, and their numbers."""
+    return {
+        ("segments of a path", str(paths._MAX_SEGMENTS)),
+        ("octets of a path", str(paths._MAX_OCTETS)),
+        ("characters of a segment", _repeated(paths._SEGMENT)),
+        ("characters of a tenant id", _repeated(paths._TENANT)),
+    }
+
+
+def _repeated(pattern: re.Pattern[str]) -> str:
+    """How many characters ``[first][rest]{0,N}`` takes."""
+    return str(int(re.findall(r"\{0,(\d+)\}", pattern.pattern)[-1]) + 1)
+
+
+def reserved() -> Rows:
+    """Where a word is reserved, and which."""
+    return {
+        *(("first", word) for word in paths.RESERVED_FIRST),
+        *(("last", word) for word in paths.RESERVED_LAST),
+    }
+
+
+def scopes() -> Rows:
+    """Where a relative path of each scope lies in the mount."""
+    path = gs.SecretPath.parse("api-keys/stripe")
+    tenant = gs.Tenant(gs.TenantId("acme"))
+    return {
+        (name, str(paths.KvPath.of("secret", scope, path).api("data")))
+        for name, scope in (("platform", gs.PLATFORM), ("tenant acme", tenant))
+    }
+
+
+def public_names() -> Rows:
+    """What ``import greenlang_secrets`` gives."""
+    return {(name,) for name in gs.__all__}
+
+
+def view_methods() -> Rows:
+    """The public methods and attributes of `SecretsView` that are not a service's alone."""
+    return {(name,) for name in vars(gs.SecretsView) if not name.startswith("_")}
+
+
+def service_methods() -> Rows:
+    """What `SecretsService` adds."""
+    return {(name,) for name in vars(gs.SecretsService) if not name.startswith("_")}
+
+
+def endpoints() -> Rows:
+    """Method, address, actions (of which one is enough) and whether a body is read."""
+    return {
+        (
+            row.method,
+            _address(row),
+            "none" if isinstance(row.access, Public) else " or ".join(_permissions(row)),
+            "JSON" if row.takes_body else "none",
+        )
+        for row in _endpoints()
+    }
+
+
+def parameters() -> Rows:
+    """Method, address and query parameter; rotation's are not read in this version."""
+    return {
+        (row.method, _address(row), name)
+        for row in _endpoints()
+        if row not in rotation_routes.ENDPOINTS
+        for name in row.parameters
+    }
+
+
+def _endpoints() -> tuple[Endpoint, ...]:
+    return (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
+
+
+def _address(row: Endpoint) -> str:
+    bare = Target(row.kind)
+    with_path = Target(row.kind, "{path}")
+    target = bare
+    if row.kind in {"secret", "versions", "undelete", "rotate"} or row.method not in methods(bare):
+        target = with_path
+    return render(target)
+
+
+def _permissions(row: Endpoint) -> list[str]:
+    return [
+        str(each)
+        for each in access.Permission
+        if any(_allows(each, action) for action in row.access or ())
+    ]
+
+
+def routes() -> Rows:
+    """The routes outside the prefix."""
+    app = api.create_app(
+        service_config=gs.SecretsServiceConfig(auth=gs.AuthConfig(token=gs.SecretValue("t"))),
+        api_config=api.ApiConfig(
+            jwt_issuer="i", jwt_audience="a", jwks_url="https://issuer.example/jwks"
+        ),
+    )
+    return {(route.path,) for route in app.routes}
+
+
+def problems() -> Rows:
+    """Code, status, whether a retry helps, and the facts shown."""
+    return {
+        (
+            code,
+            str(row.status),
+            "yes" if row.retryable else "no",
+            ", ".join(row.facts) or "none",
+        )
+        for code, row in PROBLEMS.items()
+    }
+
+
+def request_limits() -> Rows:
+    """Bounds of a request, and their numbers."""
+    config = api.ApiConfig(jwt_issuer="i", jwt_audience="a", jwks_url="https://i.example/j")
+    return {
+        ("octets of a body", str(config.max_body)),
+        ("octets of all header fields", str(config.max_headers)),
+        ("seconds for a body to arrive", f"{config.body_timeout:g}"),
+        ("keys of a secret", str(content.MAX_KEYS)),
+        ("entries of a page", str(listing.MAX_PAGE)),
+        ("octets of a bearer", str(auth.MAX_TOKEN)),
+        ("seconds between iat and exp", f"{auth.MAX_LIFETIME:g}"),
+        ("seconds the issuer's clock may be ahead", f"{auth.LEEWAY:g}"),
+    }
+
+
+def fixtures() -> Rows:
+    """The fixtures of the pytest plugin, with their scope."""
+    markers = {
+        name: getattr(value, "_fixture_function_marker", None)
+        for name, value in vars(plugin).items()
+    }
+    return {(name, str(marker.scope)) for name, marker in markers.items() if marker is not None}
+
+
+def testing_names() -> Rows:
+    """What ``greenlang_secrets.testing`` gives."""
+    return {(name,) for name in testing.__all__}
+
+
+def testing_variables() -> Rows:
+    """The variables that the plugin reads."""
+    constants = {
+        node.targets[0].id: node.value.value
+        for node in ast.walk(ast.parse(inspect.getsource(plugin)))
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
+    found: Rows = set()
+    for node in ast.walk(ast.parse(inspect.getsource(plugin))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get":
+            [name] = node.args
+            found.add((name.value if isinstance(name, ast.Constant) else constants[name.id],))
+    return found
+
+
+def commands() -> Rows:
+    """Every command of the command line, by its full name."""
+    return {(name,) for name, _ in command_tree(cli)}
+
+
+def command_parameters() -> Rows:
+    """Every option and argument, with the command it belongs to; ``--help`` is everywhere."""
+    return {
+        (name, spelling)
+        for name, command in [(PROGRAM, cli), *command_tree(cli)]
+        for parameter in command.params
+        for spelling in _spellings(parameter)
+    }
+
+
+def _spellings(parameter: click.Parameter) -> list[str]:
+    if isinstance(parameter, click.Argument):
+        return [parameter.human_readable_name]
+    return [*parameter.opts, *parameter.secondary_opts]
+
+
+def command_tree(group: click.Group, name: str = PROGRAM) -> list[tuple[str, click.Command]]:
+    """Return every command below `group`, by its full name."""
+    found: list[tuple[str, click.Command]] = []
+    for each, command in group.commands.items():
+        found.append((f"{name} {each}", command))
+        if isinstance(command, click.Group):
+            found += command_tree(command, f"{name} {each}")
+    return found
+
+
+def exit_codes() -> Rows:
+    """Exit codes and the classes they stand for."""
+    return {
+        (str(code), ", ".join(kind.__name__ for kind in kinds))
+        for code, kinds in EXIT_CODES.items()
+    }
+
+
+def ready_file_members() -> Rows:
+    """What the ready file of ``greenlang-secrets dev`` tells."""
+    nothing = Path("nothing")
+    running = Running(
+        folder=nothing,
+        api_url="",
+        vault_addr="",
+        vault_token=gs.SecretValue(""),
+        postgres_url=None,
+        valkey_url=None,
+        audit_log=nothing,
+        vault_audit_log=nothing,
+    )
+    return {(member,) for member in json.loads(running.ready_file())}

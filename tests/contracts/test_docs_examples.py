@@ -1,0 +1,255 @@
+"""Every example in the documentation runs, or names only what there is."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import io
+import itertools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import pytest
+
+import greenlang_secrets as gs
+from contracts.inventory import PROGRAM, command_tree, routes
+from contracts.markdown import ROOT, Block, blocks, pages
+from greenlang_secrets.cli.group import cli
+from greenlang_secrets.errors import InvalidPath
+from greenlang_secrets_api.targets import is_ours, parse
+
+_numbers = itertools.count(1)
+
+SEED = {
+    "database/postgresql": {"username": "app", "password": "p"},
+    "api-keys/stripe": {"key": "k"},
+}
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _pages_with(language: str) -> list[Path]:
+    return [page for page in pages() if any(block.language == language for block in _of(page))]
+
+
+def _of(page: Path) -> list[Block]:
+    return blocks(page.read_text("utf-8"))
+
+
+def _tests_something(block: Block) -> bool:
+    return "def test_" in block.text
+
+
+# ---------------------------------------------------------------- Python
+
+
+@pytest.fixture
+def environment(vault_server, monkeypatch) -> Iterator[None]:
+    """What `make dev` gives a second shell: a Vault, seeded, in a mount of this test's own."""
+    mount = f"docs-{next(_numbers)}"
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        status, _ = runner.run(
+            vault_server.request(
+                "POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}}
+            )
+        )
+        assert status in {200, 204}
+        for path, data in SEED.items():
+            runner.run(
+                vault_server.request("POST", f"{mount}/data/greenlang/{path}", {"data": data})
+            )
+        monkeypatch.setenv("VAULT_ADDR", vault_server.addr)
+        monkeypatch.setenv("VAULT_TOKEN", vault_server.root_token)
+        monkeypatch.setenv("GREENLANG_SECRETS_KV_MOUNT", mount)
+        monkeypatch.setenv("GREENLANG_SECRETS_TENANT_TOKEN_ROLE", "none")
+        yield
+        runner.run(vault_server.request("DELETE", f"sys/mounts/{mount}"))
+
+
+def compiled(block: Block, page: str) -> CodeType:
+    """Return a block's code, which may await at its top level; lines are the page's."""
+    text = "\n" * (block.line - 1) + block.text
+    return compile(text, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+def run_page(found: list[Block], page: str) -> list[tuple[str, str]]:
+    """Run a page's Python blocks in one namespace; return (shown, printed) for each block that
+    is followed by a block of text.
+    """
+    outputs: list[tuple[str, str]] = []
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        opened = gs.SecretsService.open()
+        names: dict[str, Any] = {"gs": gs, "asyncio": asyncio, "__name__": "__docs__"}
+        names["secrets"] = runner.run(opened.__aenter__())
+        try:
+            for block, following in itertools.pairwise([*found, Block("", "", 0)]):
+                if block.language != "python" or _tests_something(block):
+                    continue
+                printed = io.StringIO()
+                with contextlib.redirect_stdout(printed):
+                    result = eval(compiled(block, page), names)  # noqa: S307  our own pages
+                    if inspect.iscoroutine(result):
+                        runner.run(result)
+                if following.language == "text":
+                    outputs.append((following.text, printed.getvalue()))
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+    return outputs
+
+
+@pytest.mark.parametrize("page", _pages_with("python"), ids=_relative)
+def test_python_of_a_page_runs_and_prints_what_it_shows(page: Path, environment) -> None:
+    """The blocks of a page run in order on a real server, and print what follows them."""
+    for shown, printed in run_page(_of(page), str(page)):
+        assert printed == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("```python\nsecrets.no_such_method\n```\n", AttributeError),
+        ("```python\nawait secrets.get('missing')\n```\n", gs.SecretNotFound),
+        ("```python\nawait nothing\n```\n", NameError),
+    ],
+)
+def test_an_example_that_fails_is_found(text: str, error: type[Exception], environment) -> None:
+    """The control: a block that raises fails its page."""
+    with pytest.raises(error):
+        run_page(blocks(text), "page.md")
+
+
+def test_an_example_that_prints_something_else_is_found(environment) -> None:
+    """The control: what is printed is compared with what is shown."""
+    [(shown, printed)] = run_page(blocks("```python\nprint(1)\n```\n\n```text\n2\n```\n"), "p.md")
+
+    assert (shown, printed) == ("2\n", "1\n")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in pages() if any(map(_tests_something, _of(page)))],
+    ids=_relative,
+)
+def test_tests_of_a_page_pass(page: Path, vault_server, tmp_path: Path) -> None:
+    """The tests that a page shows pass, each block as a file of its own."""
+    shown = [block for block in _of(page) if _tests_something(block)]
+    for number, block in enumerate(shown):
+        (tmp_path / f"test_{number}.py").write_text(block.text, "utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:anyio", "-o", "asyncio_mode=auto", "."],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "VAULT_ADDR": vault_server.addr,
+            "VAULT_TOKEN": vault_server.root_token,
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert f"{len(shown)} passed" in done.stdout
+
+
+# ---------------------------------------------------------------- shell
+
+
+def unknown(text: str) -> list[str]:
+    """Return what the shell blocks of a page name that does not exist."""
+    complaints = []
+    for block in blocks(text):
+        if block.language == "sh":
+            for line in block.text.replace("\\\n", " ").splitlines():
+                complaints += _unknown_in(shlex.split(line, comments=True))
+    return complaints
+
+
+def _unknown_in(words: list[str]) -> Iterator[str]:
+    match words:
+        case ["make", *rest]:
+            yield from _unknown_make(rest)
+        case [program, *rest] if program == PROGRAM:
+            yield from _unknown_options(rest)
+        case ["curl", *rest]:
+            yield from (f"address {word}" for word in rest if _is_unknown_address(word))
+        case [] | [".", *_]:
+            return
+        case _:
+            yield f"program {words[0]}"
+
+
+def _unknown_make(words: list[str]) -> Iterator[str]:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    for word in words:
+        if word.startswith("ARGS="):
+            if words[0] == "dev":
+                yield from _unknown_options(["dev", *shlex.split(word[5:])])
+        elif word not in targets:
+            yield f"make {word}"
+
+
+def _unknown_options(words: list[str]) -> Iterator[str]:
+    tree: dict[str, click.Command] = dict(command_tree(cli))
+    command = tree.get(f"{PROGRAM} {words[0]}")
+    if command is None:
+        yield f"command {words[0]}"
+        return
+    options = {option for parameter in command.params for option in parameter.opts}
+    for word in words[1:]:
+        if word.startswith("--") and word not in options:
+            yield f"option {words[0]} {word}"
+
+
+def _is_unknown_address(word: str) -> bool:
+    if not word.startswith("http"):
+        return False
+    path = urlsplit(word).path
+    if not is_ours(path.encode()):
+        return (path,) not in routes()
+    try:
+        parse(path.encode())
+    except InvalidPath:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("page", _pages_with("sh"), ids=_relative)
+def test_shell_of_a_page_names_what_there_is(page: Path) -> None:
+    """Targets of make, commands, options and addresses in a page exist."""
+    assert unknown(page.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("make fly", "make fly"),
+        ('make dev ARGS="--fly"', "option dev --fly"),
+        ("greenlang-secrets fly", "command fly"),
+        ("greenlang-secrets get a --fly", "option get --fly"),
+        ("curl http://127.0.0.1:8750/fly", "address http://127.0.0.1:8750/fly"),
+        (
+            "curl http://127.0.0.1:8750/api/v1/secrets/a//b",
+            "address http://127.0.0.1:8750/api/v1/secrets/a//b",
+        ),
+        ("docker run x", "program docker"),
+    ],
+)
+def test_what_is_not_there_is_found(line: str, complaint: str) -> None:
+    """The control: a target, command, option, address or program that is not there is told."""
+    assert unknown(f"```sh\n{line}\n```\n") == [complaint]

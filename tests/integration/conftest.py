@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,6 +21,9 @@ async def mount(vault_server) -> AsyncIterator[str]:
         "POST", f"sys/mounts/{name}", {"type": "kv", "options": {"version": "2"}}
     )
     assert status in {200, 204}
+    # The mount answers at once, but is still being upgraded to version 2 for a moment.
+    while (await vault_server.request("GET", f"{name}/config"))[0] != 200:
+        await asyncio.sleep(0.01)
     yield name
     await vault_server.request("DELETE", f"sys/mounts/{name}")
 

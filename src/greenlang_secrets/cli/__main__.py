@@ -1,0 +1,5 @@
+"""``python -m greenlang_secrets.cli``."""
+
+from greenlang_secrets.cli import main
+
+main()

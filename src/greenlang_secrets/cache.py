@@ -182,11 +182,7 @@ class SecretCache(Generic[V]):
         self.misses += 1
         if entry is not None:
             return await self._stale_hit(key, entry, load, now, max_age)
-        try:
-            return await asyncio.shield(self._join(key, load).task)
-        except SecretsError as error:
-            # The task's own exception would collect a traceback from each of its waiters.
-            raise error.again() from None
+        return await _landing(self._join(key, load))
 
     async def refresh(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> V:
         """Return a value loaded after this call, and keep it.
@@ -201,10 +197,7 @@ class SecretCache(Generic[V]):
         flight = self._flights.get(key)
         if flight is not None and flight.began:
             self._flights.pop(key).kept = False
-        try:
-            return await asyncio.shield(self._join(key, load).task)
-        except SecretsError as error:
-            raise error.again() from None
+        return await _landing(self._join(key, load))
 
     def _usable(self, entry: _Entry[V], now: float, max_age: float | None) -> bool:
         if now >= entry.fresh_until and now >= entry.stale_until:
@@ -385,3 +378,19 @@ class SecretCache(Generic[V]):
             coalesced=self.coalesced,
             evictions=self.evictions,
         )
+
+
+async def _landing(flight: _Flight[V]) -> V:
+    """Wait for a load that others may wait for too, and raise an error of one's own: the task's
+    would collect a traceback from each of its waiters.
+    """
+    try:
+        return await asyncio.shield(flight.task)
+    except SecretsError as error:
+        raise error.again() from None
+    except asyncio.CancelledError:
+        caller = asyncio.current_task()
+        if flight.task.cancelled() and caller is not None and not caller.cancelling():
+            # Not the caller was cancelled but the load, with everything the service runs.
+            raise RuntimeError("the service was closed during this read") from None
+        raise

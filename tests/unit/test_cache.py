@@ -266,6 +266,18 @@ async def test_unexpected_exception_of_a_load_reaches_the_caller(cache):
     assert await cache.get(KEY, Source()) == "v1"
 
 
+async def test_caller_of_a_load_that_ends_with_the_service_is_told(cache, source, supervisor):
+    """Closing the service is an error for who waits, and does not look like his own cancelling."""
+    source.gate.clear()
+    caller = asyncio.ensure_future(cache.get(KEY, source))
+    await settle()
+
+    await supervisor.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        await caller
+
+
 # ---------------------------------------------------------------- refresh
 
 

@@ -1,23 +1,22 @@
-"""Settings: one frozen value, its defaults per environment, and how it is read.
+"""The configuration: one frozen value, its defaults per environment, and how it is read.
 
-Vault's own variables are read as Vault's tools read them (``VAULT_*`` with their
-``BAO_*`` twins); ours begin with ``GREENLANG_SECRETS_``. Every refusal names the
-setting, what was seen (never a secret) and the fix.
+How the service logs in is `auth_config`'s part of it; reading variables by name is left to
+`settings`. Every refusal names the setting, what was seen (never a secret) and the fix.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlsplit
 
+from greenlang_secrets.auth_config import AuthConfig, auth_from_settings
 from greenlang_secrets.errors import ConfigurationError
-from greenlang_secrets.sensitive import SecretValue
+from greenlang_secrets.settings import PREFIX, Settings
 
 __all__ = [
     "AuthConfig",
@@ -27,9 +26,6 @@ __all__ = [
     "SecretsServiceConfig",
     "Settings",
 ]
-
-PREFIX: Final = "GREENLANG_SECRETS_"
-_A_PATH: Final = re.compile(r"(?!-)[\w./ -]*/[\w./ -]*")
 
 
 class Environment(StrEnum):
@@ -108,28 +104,6 @@ _DEFAULTS: Final[dict[Environment, EnvironmentDefaults]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuthConfig:
-    """How the service logs in to Vault.
-
-    Attributes:
-        method: token or approle.
-        mount: where the auth method is mounted; its own name by default.
-        role: the role id, for approle.
-        token: the token itself, for method token; masked wherever it is shown.
-        token_file: a file holding the token, read anew at each login.
-        secret_id_file: a file holding the secret id, read anew at each login; None for a
-            role that is bound by other means.
-    """
-
-    method: Literal["token", "approle"] = "token"
-    mount: str | None = None
-    role: str | None = None
-    token: SecretValue | None = None
-    token_file: Path | None = None
-    secret_id_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheConfig:
     """Bounds of the cache.
 
@@ -201,6 +175,8 @@ class SecretsServiceConfig:
             raise ConfigurationError(
                 "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY belong together; set both or neither."
             )
+        if self.auth.method == "cert":
+            _check_client_certificate(self.client_cert, self.addresses)
 
     @classmethod
     def from_env(
@@ -224,7 +200,7 @@ class SecretsServiceConfig:
             ca_cert=settings.vault_file("CACERT"),
             client_cert=settings.vault_file("CLIENT_CERT"),
             client_key=settings.vault_file("CLIENT_KEY"),
-            auth=_auth(settings, where),
+            auth=auth_from_settings(settings, production=where is Environment.PRODUCTION),
             cache=CacheConfig(
                 fresh_for=settings.number("CACHE_FRESH_SECONDS", 30.0),
                 stale_for=settings.number("CACHE_STALE_SECONDS", 300.0),
@@ -239,88 +215,6 @@ class SecretsServiceConfig:
             connect_timeout=settings.number("CONNECT_TIMEOUT_SECONDS", 1.0, least=0.001),
             skip_unchanged=settings.flag("SKIP_UNCHANGED", default=True),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Reads settings by name and says what is wrong with one."""
-
-    environ: Mapping[str, str] = field(repr=False)  # it may hold VAULT_TOKEN
-
-    def text(self, name: str) -> str | None:
-        """Return ``GREENLANG_SECRETS_<name>``, or None if it is unset or empty."""
-        return self.environ.get(PREFIX + name, "").strip() or None
-
-    def vault(self, name: str) -> str | None:
-        """Return ``VAULT_<name>``, else ``BAO_<name>``, or None."""
-        for prefix in ("VAULT_", "BAO_"):
-            value = self.environ.get(prefix + name, "").strip()
-            if value:
-                return value
-        return None
-
-    def number(self, name: str, default: float, *, least: float = 0.0) -> float:
-        """Return a number of at least `least`.
-
-        Raises:
-            ConfigurationError: it is set to something else.
-        """
-        raw = self.text(name)
-        if raw is None:
-            return default
-        try:
-            value = float(raw)
-        except ValueError:
-            value = float("nan")
-        if not least <= value < float("inf"):
-            raise ConfigurationError(
-                f"{PREFIX}{name} is {raw!r}; use a number of at least {least:g}."
-            )
-        return value
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        """Return true or false.
-
-        Raises:
-            ConfigurationError: it is set to something else.
-        """
-        raw = self.text(name)
-        if raw is None:
-            return default
-        if raw.lower() not in {"true", "false"}:
-            raise ConfigurationError(f"{PREFIX}{name} is {raw!r}; use true or false.")
-        return raw.lower() == "true"
-
-    def file(self, name: str) -> Path | None:
-        """Return the path of a readable file, or None if unset.
-
-        Raises:
-            ConfigurationError: there is no such file.
-        """
-        return _file(PREFIX + name, self.text(name))
-
-    def vault_file(self, name: str) -> Path | None:
-        """Return the path of a readable file from one of Vault's variables, or None.
-
-        Raises:
-            ConfigurationError: there is no such file.
-        """
-        return _file(f"VAULT_{name}", self.vault(name))
-
-
-def _file(setting: str, raw: str | None) -> Path | None:
-    if raw is None:
-        return None
-    path = Path(raw)
-    try:
-        found = path.is_file()
-    except OSError:  # too long for a name, or in a folder that is closed to us
-        found = False
-    if not found:
-        # Without a slash, or with more than a path's characters, it may be the secret itself.
-        seen = f"{raw!r}" if _A_PATH.fullmatch(raw) else "a text that is no path"
-        raise ConfigurationError(f"{setting} is {seen}; there is no such file.")
-    return path
 
 
 def _addresses(settings: Settings, where: Environment) -> tuple[str, ...]:
@@ -361,6 +255,20 @@ def _check_address(address: str, where: Environment) -> None:
         )
 
 
+def _check_client_certificate(client_cert: Path | None, addresses: tuple[str, ...]) -> None:
+    if client_cert is None:
+        raise ConfigurationError(
+            "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY are not set; the auth method cert logs in "
+            "with that certificate."
+        )
+    for address in addresses:
+        if urlsplit(address).scheme != "https":
+            raise ConfigurationError(
+                f"VAULT_ADDR is {address!r}; the auth method cert shows its certificate over "
+                "https:// only."
+            )
+
+
 def _without_userinfo(address: str) -> str:
     """An address as it may be shown: a password typed into it must not be."""
     before, at, after = address.rpartition("@")
@@ -368,42 +276,6 @@ def _without_userinfo(address: str) -> str:
         return address
     scheme, slashes, _ = before.partition("://")
     return scheme + slashes + after if slashes else after
-
-
-def _auth(settings: Settings, where: Environment) -> AuthConfig:
-    method = settings.text("AUTH_METHOD") or "token"
-    mount = settings.text("AUTH_MOUNT")
-    if method == "approle":
-        role = settings.text("AUTH_ROLE")
-        if role is None:
-            raise ConfigurationError(
-                f"{PREFIX}AUTH_ROLE is not set; for the auth method approle it is the role id."
-            )
-        return AuthConfig(
-            method="approle",
-            mount=mount,
-            role=role,
-            secret_id_file=settings.file("AUTH_SECRET_ID_FILE"),
-        )
-    if method != "token":
-        raise ConfigurationError(f"{PREFIX}AUTH_METHOD is {method!r}; use token or approle.")
-    token_file = settings.vault_file("TOKEN_FILE")
-    token = settings.vault("TOKEN")
-    if token is not None and where is Environment.PRODUCTION:
-        raise ConfigurationError(
-            "VAULT_TOKEN is set; in production a secret is never read from the environment. "
-            "Use VAULT_TOKEN_FILE, or another auth method."
-        )
-    if token is None and token_file is None:
-        raise ConfigurationError(
-            f"Neither VAULT_TOKEN nor VAULT_TOKEN_FILE is set; set one, or set {PREFIX}AUTH_METHOD."
-        )
-    return AuthConfig(
-        method="token",
-        mount=mount,
-        token=None if token is None or token_file is not None else SecretValue(token),
-        token_file=token_file,
-    )
 
 
 def _tenant_token_role(settings: Settings) -> str | None:

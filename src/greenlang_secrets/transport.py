@@ -67,6 +67,7 @@ class VaultRequest:
         body: sent as JSON; masked in the repr, since it may hold values.
         repeatable: whether doing it twice is harmless; reads are, writes say so.
         subject: the caller's own path, for errors.
+        wrap_ttl: whole seconds for which Vault shall wrap its answer (`X-Vault-Wrap-TTL`).
     """
 
     method: Method
@@ -76,6 +77,7 @@ class VaultRequest:
     content_type: str = "application/json"
     repeatable: bool | None = None
     subject: object | None = None
+    wrap_ttl: int | None = None
 
     @property
     def may_repeat(self) -> bool:
@@ -245,6 +247,8 @@ class Transport:
         headers = dict(self._headers)
         if token is not None:
             headers["X-Vault-Token"] = token.reveal()
+        if request.wrap_ttl is not None:
+            headers["X-Vault-Wrap-TTL"] = str(request.wrap_ttl)
         data = None
         if request.body is not None:
             data = json.dumps(request.body, ensure_ascii=False).encode()

@@ -166,6 +166,49 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "The version you named is not the current one.",
         facts=("current_version",),
     ),
+    # ------------------------------------------------------------ engines
+    "object_not_found": Problem(
+        404,
+        "Vault lacks an object",
+        "Vault has no such role, key, certificate, policy, mount or token.",
+        facts=("kind",),
+    ),
+    "object_exists": Problem(
+        409,
+        "The name is taken",
+        "Something else in Vault has this name already.",
+        facts=("kind",),
+    ),
+    "lease_expired": Problem(
+        409,
+        "The lease has ended",
+        "The lease has ended or was revoked.",
+    ),
+    "not_renewable": Problem(
+        409,
+        "Not renewable",
+        "This lease or token lives to its end and no longer.",
+    ),
+    "ciphertext_refused": Problem(
+        422,
+        "The ciphertext does not fit",
+        "The ciphertext does not fit this key, context and associated data.",
+    ),
+    "ciphertext_too_old": Problem(
+        422,
+        "The ciphertext is too old",
+        "The version of the key that made this is retired.",
+    ),
+    "wrapping_token_used": Problem(
+        409,
+        "The wrapping token was used",
+        "The wrapping token was used already or has expired.",
+    ),
+    "wrapping_token_foreign": Problem(
+        409,
+        "The wrapping token is foreign",
+        "The wrapping token was not made by the expected request.",
+    ),
     # ------------------------------------------------------------ the service and Vault
     "internal": Problem(500, "Internal error", "The service failed; its log has the request id."),
     "configuration": Problem(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -21,6 +21,7 @@ import greenlang_secrets as gs
 import greenlang_secrets_api as api
 from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
+from greenlang_secrets.auth_config import AuthMethodName
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.testing import plugin
@@ -51,16 +52,33 @@ class RecordingEnviron(dict[str, str]):
 def variables_read() -> Rows:
     """The variables that the two `from_env` look at, `BAO_*` as their `VAULT_*` twins."""
     jwt = {"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_JWKS_URL": "https://issuer.example/jwks"}
-    environments = [
-        RecordingEnviron({"VAULT_TOKEN": "t"}),
+    needed = {
+        "AUTH_ROLE": "r",
+        "AUTH_USERNAME": "u",
+        "AUTH_JWT_FILE": __file__,
+        "AUTH_PASSWORD_FILE": __file__,
+    }
+    vault = {
+        "VAULT_TOKEN": "t",
+        "VAULT_ADDR": "https://vault:8200",
+        "VAULT_CLIENT_CERT": __file__,
+        "VAULT_CLIENT_KEY": __file__,
+    }
+    library = [
         RecordingEnviron(
-            {config.PREFIX + "AUTH_METHOD": "approle", config.PREFIX + "AUTH_ROLE": "r"}
-        ),
-        RecordingEnviron({config.PREFIX + name: value for name, value in jwt.items()}),
+            {
+                **vault,
+                **{config.PREFIX + name: value for name, value in needed.items()},
+                config.PREFIX + "AUTH_METHOD": method,
+            }
+        )
+        for method in get_args(AuthMethodName)
     ]
-    for environ in environments[:2]:
+    service = RecordingEnviron({config.PREFIX + name: value for name, value in jwt.items()})
+    for environ in library:
         gs.SecretsServiceConfig.from_env(environ=environ)
-    api.ApiConfig.from_env(environ=environments[2])
+    api.ApiConfig.from_env(environ=service)
+    environments = [*library, service]
     names = {name for environ in environments for name in environ.read}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names

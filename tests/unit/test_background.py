@@ -36,7 +36,7 @@ async def for_ever() -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # waits for the loop's own next steps, not for time
+    while not condition():  # waits for the loop's own next steps, not for time
         await asyncio.sleep(0)
 
 

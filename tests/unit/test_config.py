@@ -113,8 +113,8 @@ REFUSED = [
     ("CACHE_MAX_BYTES", "256MiB", NUMBER.format("1")),
     ("CACHE_MISSING_SECONDS", "-1", NUMBER.format("0")),
     ("CACHE_DENIED_SECONDS", "1,5", NUMBER.format("0")),
-    ("AUTH_METHOD", "kubernetes", "use token or approle."),
-    ("AUTH_METHOD", "Token", "use token or approle."),
+    ("AUTH_METHOD", "ldap", "use token, approle, kubernetes, jwt, cert, userpass or aws."),
+    ("AUTH_METHOD", "Token", "use token, approle, kubernetes, jwt, cert, userpass or aws."),
 ]
 
 

@@ -15,6 +15,8 @@ from greenlang_secrets.errors import (
     AccessDenied,
     AncestorIsSecret,
     AuthenticationLost,
+    CiphertextRefused,
+    CiphertextTooOld,
     ConfigurationError,
     Conflict,
     InvalidPath,
@@ -22,6 +24,10 @@ from greenlang_secrets.errors import (
     InvalidSecret,
     InvalidTenant,
     InvalidVersion,
+    LeaseExpired,
+    NotRenewable,
+    ObjectExists,
+    ObjectNotFound,
     OutcomeUnknown,
     PathIsFolder,
     PreconditionRequired,
@@ -40,6 +46,8 @@ from greenlang_secrets.errors import (
     VersionConflict,
     VersionDestroyed,
     VersionNotFound,
+    WrappingTokenForeign,
+    WrappingTokenUsed,
 )
 
 CODES: dict[type[SecretsError], tuple[str, bool]] = {
@@ -63,6 +71,14 @@ CODES: dict[type[SecretsError], tuple[str, bool]] = {
     VersionDestroyed: ("version_destroyed", False),
     PathIsFolder: ("path_is_folder", False),
     AncestorIsSecret: ("ancestor_is_secret", False),
+    ObjectNotFound: ("object_not_found", False),
+    ObjectExists: ("object_exists", False),
+    LeaseExpired: ("lease_expired", False),
+    NotRenewable: ("not_renewable", False),
+    CiphertextRefused: ("ciphertext_refused", False),
+    CiphertextTooOld: ("ciphertext_too_old", False),
+    WrappingTokenUsed: ("wrapping_token_used", False),
+    WrappingTokenForeign: ("wrapping_token_foreign", False),
     PreconditionRequired: ("precondition_required", False),
     VaultError: ("vault", False),
     VaultUnavailable: ("vault_unavailable", True),
@@ -104,6 +120,14 @@ SAMPLES: list[SecretsError] = [
     VaultProtocolError(),
     VaultRefused(status=400, path="a/b"),
     AuthenticationLost(),
+    ObjectNotFound("role", path="database/roles/app"),
+    ObjectExists("key"),
+    LeaseExpired(),
+    NotRenewable(),
+    CiphertextRefused(),
+    CiphertextTooOld(),
+    WrappingTokenUsed(),
+    WrappingTokenForeign(),
     OutcomeUnknown(path="a/b"),
 ]
 
@@ -116,7 +140,7 @@ def classes_below(root: type[SecretsError]) -> list[type[SecretsError]]:
     """The library's own error classes, root first, each once."""
     found = [root]
     for child in root.__subclasses__():
-        if child.__module__ == errors.__name__:
+        if child.__module__.startswith(errors.__name__ + "."):
             found += [known for known in classes_below(child) if known not in found]
     return found
 
@@ -153,7 +177,7 @@ def test_every_class_is_exported():
     """What may be raised may be caught: each class is in `__all__`."""
     names = {cls.__name__ for cls in classes_below(SecretsError)}
 
-    assert set(errors.__all__) == names | {"UnavailableReason"}
+    assert set(errors.__all__) == names | {"ObjectKind", "UnavailableReason"}
 
 
 def test_table_of_codes_is_complete():
@@ -353,7 +377,7 @@ def test_raising_a_twin_leaves_the_original_alone():
 
     assert cached.__traceback__ is None
     assert "".join(traceback.format_exception(cached)) == (
-        "greenlang_secrets.errors.SecretNotFound: There is no such secret. (path 'a')\n"
+        "greenlang_secrets.errors.secrets.SecretNotFound: There is no such secret. (path 'a')\n"
     )
 
 

@@ -8,16 +8,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from greenlang_secrets.testing.fault_proxy import Fault, FaultProxy
     from greenlang_secrets.testing.openbao import ExternalVault, OpenBaoServer
     from greenlang_secrets.testing.postgres import ExternalPostgres, PostgresServer
     from greenlang_secrets.testing.process import ServerError, ServerProcess, free_port
+    from greenlang_secrets.testing.raft import RaftCluster, RaftNode
     from greenlang_secrets.testing.valkey import ValkeyServer
 
 __all__ = [
     "ExternalPostgres",
     "ExternalVault",
+    "Fault",
+    "FaultProxy",
     "OpenBaoServer",
     "PostgresServer",
+    "RaftCluster",
+    "RaftNode",
     "ServerError",
     "ServerProcess",
     "ValkeyServer",
@@ -27,8 +33,12 @@ __all__ = [
 _MODULES = {
     "ExternalPostgres": "postgres",
     "ExternalVault": "openbao",
+    "Fault": "fault_proxy",
+    "FaultProxy": "fault_proxy",
     "OpenBaoServer": "openbao",
     "PostgresServer": "postgres",
+    "RaftCluster": "raft",
+    "RaftNode": "raft",
     "ServerError": "process",
     "ServerProcess": "process",
     "ValkeyServer": "valkey",

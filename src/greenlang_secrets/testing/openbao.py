@@ -67,6 +67,8 @@ class OpenBaoServer(ServerProcess, VaultWitness):
         self._audit = audit
         self._binary = None if binary is None else Path(binary)
         self._extra_config = extra_config
+        # The port other raft nodes call; 0 for a new one at every start, as a lone node may have.
+        self._cluster_port = 0
         self._root_token: str | None = None
         # A share of the Shamir key, or of the recovery key where the server unseals itself.
         self._unseal_key = ""
@@ -103,7 +105,7 @@ class OpenBaoServer(ServerProcess, VaultWitness):
         the recovery key: OpenBao 2.7.2 takes that instead of a restart (`test_openbao.py` holds it).
         """
         await self._expect(200, "PUT", "sys/unseal", {"key": self._unseal_key})
-        await self._until(self._is_active, "it was not unsealed and active")
+        await self._until(self._serves, "it was not unsealed and active")
 
     async def audit_mark(self) -> int:
         """Return the audit log's present end, in bytes: a `since` for what comes next."""
@@ -136,6 +138,10 @@ class OpenBaoServer(ServerProcess, VaultWitness):
         binary = self._binary if self._binary is not None else await anyio.to_thread.run_sync(_bao)
         await self._spawn([binary, "server", f"-config={self._home / 'config.hcl'}"])
         await self._until(self._answers, "it did not answer")
+        await self._open()
+
+    async def _open(self) -> None:
+        """Make a server that answers one that serves: initialised, unsealed, audited."""
         state = await self._expect(200, "GET", "sys/init")
         if state["initialized"]:
             await anyio.to_thread.run_sync(self._recall)
@@ -143,7 +149,7 @@ class OpenBaoServer(ServerProcess, VaultWitness):
             await self._initialise()
         if not self._unseals_itself:
             await self._expect(200, "PUT", "sys/unseal", {"key": self._unseal_key})
-        await self._until(self._is_active, "it was not unsealed and active")
+        await self._until(self._serves, "it was not unsealed and active")
         if self._audit and self._binary is not None:
             await self._enable_audit()
 
@@ -162,7 +168,7 @@ class OpenBaoServer(ServerProcess, VaultWitness):
     def _config(self) -> str:
         """The configuration file; JSON's string escapes are HCL's too."""
         # Given in memory mode as well: its default, our port plus one, may be somebody's.
-        cluster = f"{HOST}:{free_port()}"
+        cluster = f"{HOST}:{self._cluster_port or free_port()}"
         listener = [f'address = "{HOST}:{self.port}"', f'cluster_address = "{cluster}"']
         stanzas = [
             "\n".join(['listener "tcp" {', *listener, "tls_disable = true", "}"]),
@@ -173,10 +179,8 @@ class OpenBaoServer(ServerProcess, VaultWitness):
             stanzas.append('storage "inmem" {}')
         else:
             # The multiplier is the shortest election: initialising takes 2 s instead of 9 s.
-            stanzas.append(
-                f'storage "raft" {{\n  path = {json.dumps(str(self._home / "raft"))}\n'
-                '  node_id = "node"\n  performance_multiplier = 1\n}'
-            )
+            raft = [f"path = {json.dumps(str(self._home / 'raft'))}", "performance_multiplier = 1"]
+            stanzas.append("\n".join(['storage "raft" {', *raft, *self._raft_options(), "}"]))
         if self._unseals_itself:
             key = json.dumps(f"file://{self._home / 'seal.key'}")
             stanzas.append(f'seal "static" {{\n  current_key_id = "1"\n  current_key = {key}\n}}')
@@ -188,6 +192,9 @@ class OpenBaoServer(ServerProcess, VaultWitness):
             options = f'options {{\nfile_path = "{_AUDIT_FILE}"\n}}'
             stanzas.append(f'audit "file" "file" {{\n{options}\n}}')
         return "\n".join([*stanzas, self._extra_config, ""])
+
+    def _raft_options(self) -> list[str]:
+        return ['node_id = "node"']
 
     async def _initialise(self) -> None:
         shares = (
@@ -241,7 +248,7 @@ class OpenBaoServer(ServerProcess, VaultWitness):
     async def _answers(self) -> bool:
         return await self._health_or_none() is not None
 
-    async def _is_active(self) -> bool:
+    async def _serves(self) -> bool:
         return await self._health_or_none() == 200
 
     async def _is_sealed(self) -> bool:

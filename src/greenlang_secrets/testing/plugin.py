@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 if TYPE_CHECKING:
+    from greenlang_secrets.testing.fault_proxy import FaultProxy
     from greenlang_secrets.testing.openbao import ExternalVault, OpenBaoServer
     from greenlang_secrets.testing.postgres import ExternalPostgres, PostgresServer
+    from greenlang_secrets.testing.raft import RaftCluster
     from greenlang_secrets.testing.valkey import ValkeyServer
 
-__all__ = ["new_vault_server", "postgres_server", "valkey_server", "vault_server"]
+__all__ = [
+    "new_vault_server",
+    "postgres_server",
+    "raft_cluster",
+    "valkey_server",
+    "vault_fault_proxy",
+    "vault_server",
+]
 
 _POSTGRES_URL = "GREENLANG_SECRETS_TEST_POSTGRES_URL"
 _S = TypeVar("_S", bound=AbstractAsyncContextManager[Any])
@@ -93,6 +102,29 @@ def new_vault_server() -> "Iterator[Callable[..., Awaitable[OpenBaoServer]]]":
 
     with _runner() as runner:
         runner.run(stop_all())
+
+
+@pytest.fixture
+def raft_cluster() -> "Iterator[RaftCluster]":
+    """A raft cluster of three OpenBao nodes that is this test's alone, healthy."""
+    from greenlang_secrets.testing.raft import RaftCluster
+
+    cluster = RaftCluster()
+    with _runner() as runner:
+        runner.run(cluster.start())
+    yield cluster
+    # Without grace: a node that stepped down takes ten seconds to end in order.
+    with _runner() as runner:
+        runner.run(cluster.stop(grace=0))
+
+
+@pytest.fixture
+def vault_fault_proxy(vault_server: "OpenBaoServer | ExternalVault") -> "Iterator[FaultProxy]":
+    """A proxy in front of `vault_server` that lets everything pass until told otherwise."""
+    from greenlang_secrets.testing.fault_proxy import FaultProxy
+
+    with _running(FaultProxy(vault_server.addr)) as proxy:
+        yield proxy
 
 
 @contextmanager

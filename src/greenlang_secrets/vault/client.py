@@ -9,12 +9,22 @@ from typing import Any
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import AccessDenied, UnavailableReason, VaultRefused, VaultUnavailable
-from greenlang_secrets.paths import ApiPath, Platform, Scope, Tenant
+from greenlang_secrets.paths import PLATFORM, ApiPath, Platform, Scope, Tenant
 from greenlang_secrets.transport import Method, Transport, VaultRequest
 from greenlang_secrets.vault.auth import auth_method
+from greenlang_secrets.vault.database import Database
 from greenlang_secrets.vault.kv import KvV2
+from greenlang_secrets.vault.kv1 import KvV1
+from greenlang_secrets.vault.pki import Pki
 from greenlang_secrets.vault.session import Session, TenantTokens, TokenHolder
 from greenlang_secrets.vault.sys import Sys
+from greenlang_secrets.vault.sys_capabilities import Capabilities
+from greenlang_secrets.vault.sys_leases import Leases
+from greenlang_secrets.vault.sys_mounts import AuthMounts, Mounts
+from greenlang_secrets.vault.sys_policies import Policies
+from greenlang_secrets.vault.sys_wrapping import Wrapping
+from greenlang_secrets.vault.token import Tokens
+from greenlang_secrets.vault.transit import Transit
 
 __all__ = ["VaultClient"]
 
@@ -25,6 +35,8 @@ class VaultClient:
     Attributes:
         sys: health and seal status.
         session: the service's own login.
+        leases, mounts, auth_mounts, policies, capabilities, wrapping, tokens: the system
+            backend and the token store, spoken to with the service's own token.
     """
 
     def __init__(
@@ -33,6 +45,13 @@ class VaultClient:
         self.sys = Sys(transport)
         self.session = session
         self._tenant_tokens = tenant_tokens
+        self.leases = Leases(session.call)
+        self.mounts = Mounts(session.call)
+        self.auth_mounts = AuthMounts(session.call)
+        self.policies = Policies(session.call)
+        self.capabilities = Capabilities(session.call)
+        self.wrapping = Wrapping(session.call)
+        self.tokens = Tokens(session.call)
 
     @classmethod
     @asynccontextmanager
@@ -62,6 +81,8 @@ class VaultClient:
             )
             with suppress(VaultUnavailable):
                 await session.login()
+            if config.auth.token_file is not None:
+                supervisor.spawn(session.watch(), name="vault.sink")
             tenant_tokens = (
                 None
                 if config.tenant_token_role is None
@@ -80,6 +101,22 @@ class VaultClient:
     def kv(self, scope: Scope) -> KvV2:
         """Return the KV engine as seen with the token of `scope`."""
         return KvV2(self._holder(scope).call)
+
+    def kv1(self, *, mount: str) -> KvV1:
+        """Return a KV version 1 mount, spoken to with the service's own token."""
+        return KvV1(self.session.call, mount=mount)
+
+    def database(self, *, mount: str = "database") -> Database:
+        """Return a database mount, spoken to with the service's own token."""
+        return Database(self.session.call, mount=mount)
+
+    def transit(self, *, mount: str = "transit", scope: Scope = PLATFORM) -> Transit:
+        """Return a transit mount as seen with the token of `scope`."""
+        return Transit(self._holder(scope).call, mount=mount)
+
+    def pki(self, *, mount: str = "pki") -> Pki:
+        """Return a PKI mount, spoken to with the service's own token."""
+        return Pki(self.session.call, mount=mount)
 
     def _holder(self, scope: Scope) -> TokenHolder:
         match scope:

@@ -27,6 +27,7 @@ from greenlang_secrets.model import (
 )
 from greenlang_secrets.paths import ApiPath, KvPath
 from greenlang_secrets.transport import VaultRequest, VaultResponse
+from greenlang_secrets.vault.answers import ttl_text
 from greenlang_secrets.vault.kv_answers import metadata_of, secret_of, version_of, written_of
 
 __all__ = ["KvV2"]
@@ -219,7 +220,7 @@ class KvV2:
         if cas_required is not None:
             body["cas_required"] = cas_required
         if delete_version_after is not None:
-            body["delete_version_after"] = f"{delete_version_after:g}s"
+            body["delete_version_after"] = ttl_text(delete_version_after)
         answer = await self._call(
             VaultRequest(
                 method="PATCH",

@@ -13,7 +13,10 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
+
+import anyio
 
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.errors import AuthenticationLost, SecretsError, VaultError
@@ -29,6 +32,9 @@ MAX_TENANT_TOKENS: Final = 1000
 _FIRST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 30.0
 _REVOKE_DEADLINE: Final = 2.0
+
+_WATCH_EVERY: Final = 1.0
+"""Seconds between two looks at an Agent's sink file."""
 
 Event = Callable[[str], None]
 
@@ -190,6 +196,7 @@ class Session(TokenHolder):
         supervisor: Supervisor,
         on_event: Event = lambda _: None,
     ) -> None:
+        self._method = method
         super().__init__(
             lambda: method.login(transport),
             transport=transport,
@@ -205,6 +212,17 @@ class Session(TokenHolder):
             VaultUnavailable: Vault cannot be asked.
         """
         await self._current()
+
+    async def watch(self) -> None:
+        """Log in anew whenever the token was replaced at its source, such as an Agent's sink
+        file; runs until cancelled. A new token that Vault refuses is tried once, and the old
+        one stays in use.
+        """
+        while True:
+            await anyio.sleep(_WATCH_EVERY)
+            if await self._method.changed():
+                with suppress(SecretsError):
+                    await asyncio.shield(self._start_acquisition())
 
 
 class TenantTokens:

@@ -15,7 +15,7 @@ from greenlang_secrets.errors import VaultProtocolError
 from greenlang_secrets.paths import ApiPath
 from greenlang_secrets.transport import Transport, VaultRequest, VaultResponse
 
-__all__ = ["NodeHealth", "SealStatus", "Sys"]
+__all__ = ["Leader", "NodeHealth", "SealStatus", "Sys"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,21 @@ class SealStatus:
     sealed: bool
     threshold: int
     progress: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """Who leads the cluster.
+
+    Attributes:
+        ha_enabled: False for a server on its own, which names no leader.
+        is_self: whether the node that answered leads.
+        address: the leader's; empty while none is known. After a crash it may be the dead one.
+    """
+
+    ha_enabled: bool
+    is_self: bool
+    address: str
 
 
 class Sys:
@@ -103,6 +118,25 @@ class Sys:
             sealed=_flag(body, "sealed"),
             threshold=threshold,
             progress=progress,
+        )
+
+    async def leader(self) -> Leader:
+        """Return who leads, as the node that answers sees it.
+
+        ``GET /v1/sys/leader`` (Vault API: "/sys/leader").
+
+        Raises:
+            VaultUnavailable: no address answers, or the node is sealed.
+        """
+        body = (await self._get("leader")).body
+        address = body.get("leader_address", "")
+        if not isinstance(address, str):
+            raise VaultProtocolError
+        return Leader(
+            ha_enabled=_flag(body, "ha_enabled"),
+            # A server without HA says nothing of a leader.
+            is_self=body.get("is_self") is True,
+            address=address,
         )
 
     async def _get(self, name: str, query: str = "") -> VaultResponse:

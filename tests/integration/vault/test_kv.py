@@ -124,6 +124,17 @@ async def test_version_that_deletes_itself_is_live_and_says_when(kv, path):
     assert (metadata.current.state, metadata.current.expires_at) == ("live", secret.expires_at)
 
 
+async def test_long_life_of_a_version_is_understood_by_the_server(kv, path):
+    """90 days go out as seconds without an exponent."""
+    await kv.write(path, {"k": "v"})
+
+    await kv.patch_metadata(path, delete_version_after=90 * 86400)
+    await kv.write(path, {"k": "v"})
+
+    expires_at = (await kv.read(path)).expires_at
+    assert timedelta(days=89) < expires_at - datetime.now(UTC) <= timedelta(days=90)
+
+
 # ---------------------------------------------------------------- CAS
 
 

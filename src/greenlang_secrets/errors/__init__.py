@@ -1,0 +1,131 @@
+"""Everything this library raises on purpose.
+
+SecretsError
+├── ConfigurationError          a setting is missing or wrong
+├── InvalidRequest              the caller's input, refused before anything is sent
+│   ├── InvalidPath
+│   │   └── ReservedName
+│   ├── InvalidTenant
+│   ├── InvalidVersion
+│   ├── InvalidSecret
+│   └── SecretTooLarge
+├── AccessDenied                the caller, or Vault's policy, may not
+├── SecretUnavailable           there is no value to give
+│   ├── SecretNotFound
+│   ├── SecretDeleted
+│   └── VersionNotFound
+├── Conflict                    the state in Vault is another than the caller thought
+│   ├── VersionConflict
+│   │   └── SecretExists
+│   ├── VersionDestroyed
+│   ├── PathIsFolder
+│   ├── AncestorIsSecret
+│   ├── ObjectExists
+│   ├── LeaseExpired
+│   └── NotRenewable
+├── PreconditionRequired        Vault demands CAS for this secret
+├── ObjectNotFound              Vault has no such role, key, certificate, policy, mount, token
+├── CiphertextRefused           it does not fit the key, the context or the associated data
+│   └── CiphertextTooOld
+├── WrappingTokenUsed           an alarm: somebody else may have opened it
+├── WrappingTokenForeign        an alarm: another request made it
+└── VaultError                  Vault, or the way to it
+    ├── VaultUnavailable
+    ├── VaultProtocolError
+    ├── VaultRefused
+    ├── AuthenticationLost
+    └── OutcomeUnknown
+
+Texts are fixed: they say what was attempted, on which path, and what to do.
+They never hold a value, a token, Vault's own words (which quote hosts, users and
+databases) or an address. `code` is stable and appears in logs, metrics and HTTP
+problems; `retryable` says whether the same call may succeed later unchanged.
+"""
+
+from greenlang_secrets.errors.engines import (
+    CiphertextRefused,
+    CiphertextTooOld,
+    LeaseExpired,
+    NotRenewable,
+    ObjectExists,
+    ObjectKind,
+    ObjectNotFound,
+    WrappingTokenForeign,
+    WrappingTokenUsed,
+)
+from greenlang_secrets.errors.requests import (
+    AccessDenied,
+    InvalidPath,
+    InvalidRequest,
+    InvalidSecret,
+    InvalidTenant,
+    InvalidVersion,
+    PreconditionRequired,
+    ReservedName,
+    SecretTooLarge,
+)
+from greenlang_secrets.errors.root import (
+    ConfigurationError,
+    SecretsError,
+)
+from greenlang_secrets.errors.secrets import (
+    AncestorIsSecret,
+    Conflict,
+    PathIsFolder,
+    SecretDeleted,
+    SecretExists,
+    SecretNotFound,
+    SecretUnavailable,
+    VersionConflict,
+    VersionDestroyed,
+    VersionNotFound,
+)
+from greenlang_secrets.errors.vault import (
+    AuthenticationLost,
+    OutcomeUnknown,
+    UnavailableReason,
+    VaultError,
+    VaultProtocolError,
+    VaultRefused,
+    VaultUnavailable,
+)
+
+__all__ = [
+    "AccessDenied",
+    "AncestorIsSecret",
+    "AuthenticationLost",
+    "CiphertextRefused",
+    "CiphertextTooOld",
+    "ConfigurationError",
+    "Conflict",
+    "InvalidPath",
+    "InvalidRequest",
+    "InvalidSecret",
+    "InvalidTenant",
+    "InvalidVersion",
+    "LeaseExpired",
+    "NotRenewable",
+    "ObjectExists",
+    "ObjectKind",
+    "ObjectNotFound",
+    "OutcomeUnknown",
+    "PathIsFolder",
+    "PreconditionRequired",
+    "ReservedName",
+    "SecretDeleted",
+    "SecretExists",
+    "SecretNotFound",
+    "SecretTooLarge",
+    "SecretUnavailable",
+    "SecretsError",
+    "UnavailableReason",
+    "VaultError",
+    "VaultProtocolError",
+    "VaultRefused",
+    "VaultUnavailable",
+    "VersionConflict",
+    "VersionDestroyed",
+    "VersionNotFound",
+    "WrappingTokenForeign",
+    "WrappingTokenUsed",
+]

@@ -25,12 +25,16 @@ from greenlang_secrets.access import Action
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
+    CiphertextRefused,
     Conflict,
     InvalidRequest,
+    ObjectNotFound,
     PreconditionRequired,
     SecretsError,
     SecretUnavailable,
     VaultUnavailable,
+    WrappingTokenForeign,
+    WrappingTokenUsed,
 )
 from greenlang_secrets.model import SecretType
 
@@ -59,13 +63,13 @@ class Result(StrEnum):
 def result_of(error: SecretsError) -> Result:
     """Return the label of a failure."""
     match error:
-        case SecretUnavailable():
+        case SecretUnavailable() | ObjectNotFound():
             return Result.NOT_FOUND
-        case AccessDenied():
+        case AccessDenied() | WrappingTokenUsed() | WrappingTokenForeign():
             return Result.DENIED
         case Conflict() | PreconditionRequired():
             return Result.CONFLICT
-        case InvalidRequest():
+        case InvalidRequest() | CiphertextRefused():
             return Result.INVALID
         case VaultUnavailable(reason="timeout"):
             return Result.TIMEOUT

@@ -130,7 +130,7 @@ async def test_a_busy_port_is_named(environment: dict[str, str]) -> None:
             lambda e, broken: e.update(GREENLANG_SECRETS_JWT_JWKS_FILE=str(broken)),
             "GREENLANG_SECRETS_JWT_JWKS_FILE is",
         ),
-        (lambda e, _: e.update(VAULT_TOKEN="hvs.wrong"), "login"),
+        (lambda e, _: e.update(VAULT_TOKEN="hvs.wrong"), "VAULT_TOKEN"),
     ],
     ids=["missing setting", "broken key file", "wrong Vault token"],
 )

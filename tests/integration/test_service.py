@@ -700,3 +700,35 @@ async def test_secret_written_but_not_described_is_an_unknown_outcome(secrets, m
         await secrets.create("x", {"k": "v"}, type=gs.SecretType.API_KEY)
 
     assert (await secrets.get("x"))["k"].reveal() == "v"
+
+
+async def test_version_that_deletes_itself_is_not_held_longer(secrets, vault_server, mount):
+    """The cache does not outlive `delete_version_after`, and a read says when that is."""
+    await vault_server.request(
+        "POST", f"{mount}/metadata/greenlang/x", {"delete_version_after": "1s"}
+    )
+    await secrets.create("x", {"k": "v"})
+
+    secret = await secrets.get("x")
+
+    async def until_gone() -> None:
+        while await secrets.get("x"):
+            await asyncio.sleep(0.05)
+
+    assert secret.expires_at is not None
+    with pytest.raises(gs.SecretDeleted):
+        await asyncio.wait_for(until_gone(), 5)
+
+
+async def test_rotations_own_metadata_survives_its_owners(secrets, vault_server, mount):
+    """Replacing the custom metadata leaves the keys that rotation keeps there."""
+    await secrets.create("x", {"k": "v"}, custom_metadata={"owner": "a"})
+    await vault_server.request(
+        "POST",
+        f"{mount}/metadata/greenlang/x",
+        {"custom_metadata": {"owner": "a", "gls_op": "1", "type": "generic"}},
+    )
+
+    await secrets.put("x", {"k": "w"}, custom_metadata={"team": "b"})
+
+    assert (await secrets.get("x")).custom_metadata == {"team": "b", "gls_op": "1"}

@@ -14,6 +14,8 @@ from greenlang_secrets.errors import (
     AccessDenied,
     AncestorIsSecret,
     AuthenticationLost,
+    CiphertextRefused,
+    CiphertextTooOld,
     ConfigurationError,
     Conflict,
     InvalidPath,
@@ -21,6 +23,10 @@ from greenlang_secrets.errors import (
     InvalidSecret,
     InvalidTenant,
     InvalidVersion,
+    LeaseExpired,
+    NotRenewable,
+    ObjectExists,
+    ObjectNotFound,
     OutcomeUnknown,
     PathIsFolder,
     PreconditionRequired,
@@ -38,6 +44,8 @@ from greenlang_secrets.errors import (
     VersionConflict,
     VersionDestroyed,
     VersionNotFound,
+    WrappingTokenForeign,
+    WrappingTokenUsed,
 )
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.telemetry import Instruments, Result, Tally, result_of, type_label
@@ -154,6 +162,14 @@ ERRORS = [
     (AccessDenied(), "denied"),
     (SecretUnavailable(), "not_found"),
     (SecretNotFound(), "not_found"),
+    (ObjectNotFound("role"), "not_found"),
+    (ObjectExists("role"), "conflict"),
+    (LeaseExpired(), "conflict"),
+    (NotRenewable(), "conflict"),
+    (CiphertextRefused(), "invalid"),
+    (CiphertextTooOld(), "invalid"),
+    (WrappingTokenUsed(), "denied"),
+    (WrappingTokenForeign(), "denied"),
     (SecretDeleted(path="a", version=1, destroyed=False), "not_found"),
     (VersionNotFound(), "not_found"),
     (Conflict(), "conflict"),
@@ -192,7 +208,9 @@ def test_table_of_failures_is_complete():
     def below(cls: type[SecretsError]) -> set[type[SecretsError]]:
         return {cls}.union(*map(below, cls.__subclasses__()))
 
-    ours = {cls for cls in below(SecretsError) if cls.__module__ == "greenlang_secrets.errors"}
+    ours = {
+        cls for cls in below(SecretsError) if cls.__module__.startswith("greenlang_secrets.errors.")
+    }
     assert {type(error) for error, _ in ERRORS} == ours
 
 

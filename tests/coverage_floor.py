@@ -22,11 +22,14 @@ COMPLETE = (
     "errors/root",
     "errors/secrets",
     "errors/vault",
+    "held",
     "listing",
     "paths",
     "sensitive",
     "service",
-    "view",
+    "view/core",
+    "view/reading",
+    "view/writing",
     "writes",
 )
 

@@ -8,12 +8,41 @@ is what users write, and because one failing task must not cancel the applicatio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Self, TypeVar
+import logging
+from collections.abc import Awaitable, Coroutine
+from pathlib import PurePath
+from typing import Any, Final, Self, TypeVar
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "reported"]
 
 T = TypeVar("T")
+
+_log: Final = logging.getLogger("greenlang_secrets")
+
+
+async def reported(work: Awaitable[T], *, name: str) -> T | None:
+    """Return what `work` gives, or None if it raises, which is logged: for callbacks of users and
+    loops that must not die.
+
+    The log has the exception's class and the place it was raised at, and not its text, which
+    may hold a value. Cancellation passes.
+    """
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001  the one place where anything is caught: it reports
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = "" if trace is None else PurePath(trace.tb_frame.f_code.co_filename).name
+        _log.error(
+            "background.failed",
+            extra={
+                "work": name,
+                "error": type(error).__qualname__,
+                "place": f"{place}:{0 if trace is None else trace.tb_lineno}",
+            },
+        )
+        return None
 
 
 class Supervisor:

@@ -289,7 +289,8 @@ def public_names() -> Rows:
 
 def view_methods() -> Rows:
     """The public methods and attributes of `SecretsView` that are not a service's alone."""
-    return {(name,) for name in vars(gs.SecretsView) if not name.startswith("_")}
+    parts = [part for part in gs.SecretsView.__mro__ if part is not object]
+    return {(name,) for part in parts for name in vars(part) if not name.startswith("_")}
 
 
 def service_methods() -> Rows:

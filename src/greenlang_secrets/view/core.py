@@ -1,0 +1,39 @@
+"""What every part of a view stands on: the service's shared pieces, one context, one path parser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenlang_secrets.access import Action, TenantContext, decide
+from greenlang_secrets.cache import SecretCache
+from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.model import Secret
+from greenlang_secrets.paths import KvPath, SecretPath
+from greenlang_secrets.telemetry import Tally
+from greenlang_secrets.vault import VaultClient
+
+__all__ = ["Core", "Scoped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What all views of one service share."""
+
+    config: SecretsServiceConfig
+    client: VaultClient
+    cache: SecretCache[Secret]
+    tally: Tally
+
+
+class Scoped:
+    """A principal acting in one scope, with the shared pieces at hand."""
+
+    def __init__(self, core: Core, context: TenantContext) -> None:
+        self.context = context
+        self._core = core
+        self._cache = core.cache
+        self._scope_key = context.scope.key  # a str: its hash is computed once
+        self._may_read = decide(context, Action.READ)
+
+    def _kv_path(self, raw_path: str) -> KvPath:
+        return KvPath.of(self._core.config.kv_mount, self.context.scope, SecretPath.parse(raw_path))

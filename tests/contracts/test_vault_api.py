@@ -42,7 +42,7 @@ def classes() -> dict[str, type]:
     modules = [
         importlib.import_module(f"greenlang_secrets.vault.{module.name}")
         for module in pkgutil.iter_modules(greenlang_secrets.vault.__path__)
-        if module.name not in {"auth", "client", "session"}  # they hold a login, and no engine
+        if module.name not in {"auth", "client", "session", "tenant_tokens"}  # logins, no engines
     ]
     return {
         name: value

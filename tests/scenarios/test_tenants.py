@@ -12,7 +12,7 @@ from greenlang_secrets.background import Supervisor
 from greenlang_secrets.paths import ApiPath, KvPath
 from greenlang_secrets.provision import provision
 from greenlang_secrets.transport import VaultRequest
-from greenlang_secrets.vault import session as sessions
+from greenlang_secrets.vault import tenant_tokens
 
 NAMES = ("a", "ab", "a-b")
 
@@ -224,7 +224,7 @@ async def test_revoked_tenant_token_is_replaced_unseen(secrets, bao):
 
 async def test_tokens_of_tenants_long_unused_are_dropped(secrets, monkeypatch):
     """No more tenant tokens are held than the bound; a dropped tenant simply gets a new one."""
-    monkeypatch.setattr(sessions, "MAX_TENANT_TOKENS", 2)
+    monkeypatch.setattr(tenant_tokens, "MAX_TENANT_TOKENS", 2)
     for tenant in ("a", "b", "c"):
         await secrets.for_tenant(tenant).create("x", {"k": tenant})
 

@@ -42,13 +42,13 @@ class AppRole:
 
 
 async def approle(
-    server: Any, folder: Path, *, mount: str, policy: str, ttl: str = "1h"
+    server: Any, folder: Path, *, mount: str, policy: str, ttl: str = "1h", **settings: Any
 ) -> AppRole:
-    """Make a role with `policy` (HCL) at the auth mount `mount`."""
+    """Make a role with `policy` (HCL) at the auth mount `mount`; more `settings` as Vault has them."""
     for path, body in (
         (f"sys/auth/{mount}", {"type": "approle"}),
         (f"sys/policies/acl/{mount}", {"policy": policy}),
-        (f"auth/{mount}/role/app", {"token_policies": [mount], "token_ttl": ttl}),
+        (f"auth/{mount}/role/app", {"token_policies": [mount], "token_ttl": ttl, **settings}),
     ):
         status, _ = await server.request("POST", path, body)
         assert status in {200, 204}, path

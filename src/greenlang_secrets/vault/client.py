@@ -16,13 +16,14 @@ from greenlang_secrets.vault.database import Database
 from greenlang_secrets.vault.kv import KvV2
 from greenlang_secrets.vault.kv1 import KvV1
 from greenlang_secrets.vault.pki import Pki
-from greenlang_secrets.vault.session import Session, TenantTokens, TokenHolder
+from greenlang_secrets.vault.session import Session, TokenHolder
 from greenlang_secrets.vault.sys import Sys
 from greenlang_secrets.vault.sys_capabilities import Capabilities
 from greenlang_secrets.vault.sys_leases import Leases
 from greenlang_secrets.vault.sys_mounts import AuthMounts, Mounts
 from greenlang_secrets.vault.sys_policies import Policies
 from greenlang_secrets.vault.sys_wrapping import Wrapping
+from greenlang_secrets.vault.tenant_tokens import TenantTokens
 from greenlang_secrets.vault.token import Tokens
 from greenlang_secrets.vault.transit import Transit
 
@@ -63,7 +64,8 @@ class VaultClient:
         on_login: Callable[[str], None] = lambda _: None,
         on_retry: Callable[[UnavailableReason], None] = lambda _: None,
     ) -> AsyncIterator[VaultClient]:
-        """Yield a client that has tried to log in; its own token is revoked at the end.
+        """Yield a client that has tried to log in; its own tokens are revoked at the end, and with
+        them the leases that were made with them.
 
         A Vault that cannot be reached does not keep the client from opening: the login
         is made at the first use then.
@@ -81,6 +83,7 @@ class VaultClient:
             )
             with suppress(VaultUnavailable):
                 await session.login()
+            supervisor.spawn(session.keep(), name="vault.keep")
             if config.auth.token_file is not None:
                 supervisor.spawn(session.watch(), name="vault.sink")
             tenant_tokens = (
@@ -96,6 +99,8 @@ class VaultClient:
             try:
                 yield cls(transport=transport, session=session, tenant_tokens=tenant_tokens)
             finally:
+                if tenant_tokens is not None:
+                    await tenant_tokens.revoke()
                 await session.revoke()
 
     def kv(self, scope: Scope) -> KvV2:

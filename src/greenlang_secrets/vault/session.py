@@ -1,37 +1,49 @@
-"""Tokens in use: one login for many callers, and a new one when the old is dead.
+"""Tokens in use: one login for many callers, renewed while it can be, replaced before it ends.
 
-`TokenHolder` owns one token: it gets it once however many ask, replaces it before it
-ends, and tells a dead token from a real denial. `Session` holds the service's own, and
-`TenantTokens` one for each tenant. A 403 means either "your token is dead" or "your
-policy forbids it", with a text that differs between servers, so the text is not read:
-one ``lookup-self`` decides (docs/explanation/vault-facts.md).
+`TokenHolder` owns one token: it gets it once however many ask, tells a dead token from a real
+denial, and lets the old one go when nobody uses it any more. `Session` holds the service's own
+and keeps it alive by itself. A 403 means either "your token is dead" or "your policy forbids
+it", with a text that differs between servers, so the text is not read: one ``lookup-self``
+decides (docs/explanation/vault-facts.md).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
 import anyio
 
-from greenlang_secrets.background import Supervisor
+from greenlang_secrets.background import Supervisor, reported
 from greenlang_secrets.errors import AuthenticationLost, SecretsError, VaultError
-from greenlang_secrets.paths import ApiPath, TenantId
+from greenlang_secrets.lifetime import Step, Term, next_step
+from greenlang_secrets.paths import ApiPath
 from greenlang_secrets.transport import Transport, VaultRequest, VaultResponse
-from greenlang_secrets.vault.auth import AuthMethod, VaultToken, token_from_auth
+from greenlang_secrets.vault.auth import AuthMethod, VaultToken, term_from_renewal
+from greenlang_secrets.vault.live_token import LiveToken
 
-__all__ = ["Session", "TenantTokens", "TokenHolder"]
-
-MAX_TENANT_TOKENS: Final = 1000
-"""Tenant tokens held at once; the least recently used is dropped and dies by its TTL."""
+__all__ = ["Session", "TokenHolder"]
 
 _FIRST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 30.0
-_REVOKE_DEADLINE: Final = 2.0
+REVOKE_DEADLINE: Final = 2.0
+
+_ROUNDS: Final = 3
+"""Tokens tried for one call: one may be revoked between a login and its first use."""
+
+_NEWBORN: Final = 0.5
+"""Seconds after a token's death in which the next one, denied at its first use, counts as alive
+even if it may not look itself up: tokens without the policy `default` may not, and each denial
+would cost login after login."""
+
+REFRESH_EVERY: Final = 60.0
+"""Seconds between two logins that are made because a token was denied: its role may have got
+new policies, which an old token does not have."""
 
 _WATCH_EVERY: Final = 1.0
 """Seconds between two looks at an Agent's sink file."""
@@ -61,62 +73,84 @@ class TokenHolder:
         self._supervisor = supervisor
         self._clock = clock
         self._on_event = on_event
-        self._token: VaultToken | None = None
-        self._acquisition: asyncio.Task[VaultToken] | None = None
+        self._token: LiveToken | None = None
+        self._acquisition: asyncio.Task[LiveToken] | None = None
         self._examination: asyncio.Task[bool] | None = None
         self._refused: AuthenticationLost | None = None
         self._refused_until = 0.0
         self._backoff = _FIRST_BACKOFF
-        self._ahead_at = 0.0
+        self._refreshed_at = -math.inf
+        self._died_at = -math.inf
         self._ever = False
+        self._retired: set[LiveToken] = set()
+        self._on_replaced: list[Callable[[], None]] = []
 
     @property
-    def token(self) -> VaultToken | None:
+    def token(self) -> LiveToken | None:
         """The token held now, dead or alive; None before the first."""
         return self._token
+
+    def on_replaced(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever the token has died or another has taken over from it: what
+        was made with it ends with it.
+        """
+        self._on_replaced.append(callback)
 
     async def call(self, request: VaultRequest) -> VaultResponse:
         """Return Vault's answer to `request`, sent with a living token.
 
-        A 403 that is returned is a real denial.
+        A 403 that is returned is a real denial; one refresh login per minute at most has made
+        sure that it is not an old token's only.
 
         Raises:
             AuthenticationLost: Vault refuses the login.
             VaultUnavailable, OutcomeUnknown, VaultProtocolError: as `Transport.send`.
         """
-        token = await self._current()
-        answer = await self._transport.send(request, token=token.value)
-        if answer.status != 403 or not await self._is_dead(token):
-            return answer
+        token = await self.current()
+        answer = await self._send(request, token)
         # Denied before anything was done, so even a write may be sent again.
-        token = await self._current()
-        return await self._transport.send(request, token=token.value)
+        for _ in range(_ROUNDS):
+            if answer.status != 403 or not await self._has_better_than(token):
+                break
+            token = await self.current()
+            answer = await self._send(request, token)
+        return answer
 
-    async def _current(self) -> VaultToken:
+    async def _send(self, request: VaultRequest, token: LiveToken) -> VaultResponse:
+        with token.in_use():
+            answer = await self._transport.send(request, token=token.value)
+        token.worked = token.worked or answer.status != 403
+        return answer
+
+    async def current(self) -> LiveToken:
+        """Return a token that lives, as far as is known.
+
+        Raises:
+            AuthenticationLost, VaultUnavailable: there is none, and none could be made.
+        """
         token = self._token
-        if token is not None:
-            now = self._clock()
-            if now < token.replace_at:
-                return token
-            if now < token.expires_at:
-                # The old one still works: get the next one behind the caller's back, and
-                # while that fails, try once a second and not with every call.
-                if now >= self._ahead_at:
-                    self._ahead_at = now + _FIRST_BACKOFF
-                    self._start_acquisition()
-                return token
-        return await asyncio.shield(self._start_acquisition())
+        if token is None or (now := self._clock()) >= token.expires_at:
+            return await asyncio.shield(self._start_acquisition())
+        if now >= token.ahead_at and token.ours:
+            # It still works: get the next one behind the caller's back, and while that fails,
+            # try once a second and not with every call.
+            token.ahead_at = now + _FIRST_BACKOFF
+            self._ahead(token)
+        return token
 
-    def _start_acquisition(self) -> asyncio.Task[VaultToken]:
+    def _ahead(self, _: LiveToken) -> None:
+        self._start_acquisition()
+
+    def _start_acquisition(self) -> asyncio.Task[LiveToken]:
         if self._acquisition is None or self._acquisition.done():
-            self._acquisition = self._supervisor.spawn(self._renew(), name="vault.login")
+            self._acquisition = self._supervisor.spawn(self._replace(), name="vault.login")
         return self._acquisition
 
-    async def _renew(self) -> VaultToken:
+    async def _replace(self) -> LiveToken:
         if self._refused is not None and self._clock() < self._refused_until:
             raise self._refused.again()
         try:
-            token = await self._acquire()
+            made = await self._acquire()
         except AuthenticationLost as error:
             self._refused = error.again()
             self._refused_until = self._clock() + self._backoff
@@ -128,12 +162,31 @@ class TokenHolder:
             raise
         self._on_event("relogin" if self._ever else "success")
         self._ever = True
-        self._token = token
         self._refused = None
         self._backoff = _FIRST_BACKOFF
+        token = LiveToken(made, made_at=self._clock(), unused=self._unused)
+        self._take_over(token)
         return token
 
-    async def _is_dead(self, token: VaultToken) -> bool:
+    def _take_over(self, token: LiveToken | None) -> None:
+        old, self._token = self._token, token
+        if old is None:
+            return
+        if not old.dead:
+            self._retired.add(old)
+            old.retire()
+        for callback in self._on_replaced:
+            callback()
+
+    # ------------------------------------------------------------ what a 403 means
+
+    async def _has_better_than(self, token: LiveToken) -> bool:
+        """Whether a call that was answered with 403 is to be sent again: `token` is dead, or a
+        refresh login has replaced it.
+        """
+        return await self._is_dead(token) or await self._is_refreshed(token)
+
+    async def _is_dead(self, token: LiveToken) -> bool:
         """Whether `token`, just answered with 403, is dead; if so it was replaced, or dropped
         so that the next call gets a new one.
         """
@@ -148,38 +201,72 @@ class TokenHolder:
             joined_before = True
         return True
 
-    def _join_examination(self, token: VaultToken) -> tuple[asyncio.Task[bool], bool]:
+    def _join_examination(self, token: LiveToken) -> tuple[asyncio.Task[bool], bool]:
         if self._examination is not None and not self._examination.done():
             return self._examination, False
         self._examination = self._supervisor.spawn(self._examine(token), name="vault.lookup")
         return self._examination, True
 
-    async def _examine(self, token: VaultToken) -> bool:
-        answer = await self._transport.send(
-            VaultRequest(method="GET", path=ApiPath.of("auth", "token", "lookup-self")),
-            token=token.value,
-        )
-        if answer.status != 403:
+    async def _examine(self, token: LiveToken) -> bool:
+        if not token.limited:  # a look would take one of its last uses away
+            answer = await self._transport.send(
+                VaultRequest(method="GET", path=ApiPath.of("auth", "token", "lookup-self")),
+                token=token.value,
+            )
+            if answer.status != 403:
+                return False
+        if not token.worked and self._clock() - self._died_at < _NEWBORN:
             return False
-        # A token without the policy `default` may not look itself up and counts as dead
-        # here: a denial then costs a login, and is still answered as a denial by `call`.
         if token is self._token:
-            self._token = None
+            self._died_at = self._clock()
+            token.dead = True
+            self._take_over(None)
             await asyncio.shield(self._start_acquisition())
         return True
 
-    async def revoke(self) -> None:
-        """Revoke the token if a login made it; at most 2 s, errors ignored: it dies by its
-        TTL anyway.
+    async def _is_refreshed(self, token: LiveToken) -> bool:
+        """Whether a login made because of a denial has replaced `token`; at most one a minute,
+        shared by all who are denied.
         """
-        token, self._token = self._token, None
-        if token is None or not token.ours:
-            return
+        if token is not self._token:
+            return True
+        now = self._clock()
+        if (
+            not token.ours
+            or now - token.made_at < REFRESH_EVERY
+            or now - self._refreshed_at < REFRESH_EVERY
+        ):
+            return False
+        self._refreshed_at = now
+        try:
+            return await asyncio.shield(self._start_acquisition()) is not token
+        except SecretsError:
+            return False  # the denial stands; the token lives on
+
+    # ------------------------------------------------------------ the end
+
+    def _unused(self, token: LiveToken) -> None:
+        if token in self._retired:
+            self._retired.discard(token)
+            if token.revocable and self._clock() < token.expires_at:
+                with suppress(RuntimeError):  # at close: `revoke` has seen to it, or the TTL will
+                    self._supervisor.spawn(self._revoke(token), name="vault.revoke")
+
+    async def revoke(self) -> None:
+        """Revoke our tokens, those not yet let go among them; at most 2 s, errors ignored: they
+        die by their TTL anyway. What was made with them ends with them.
+        """
+        tokens = [*self._retired, *([] if self._token is None else [self._token])]
+        self._retired.clear()
+        self._token = None
+        await asyncio.gather(*(self._revoke(token) for token in tokens if token.revocable))
+
+    async def _revoke(self, token: LiveToken) -> None:
         request = VaultRequest(
             method="POST", path=ApiPath.of("auth", "token", "revoke-self"), repeatable=True
         )
         try:
-            async with asyncio.timeout(_REVOKE_DEADLINE):
+            async with asyncio.timeout(REVOKE_DEADLINE):
                 await self._transport.send(request, token=token.value)
         except (VaultError, TimeoutError):
             return
@@ -194,9 +281,12 @@ class Session(TokenHolder):
         *,
         transport: Transport,
         supervisor: Supervisor,
+        chance: Callable[[], float] = random.random,
         on_event: Event = lambda _: None,
     ) -> None:
         self._method = method
+        self._chance = chance
+        self._woken = anyio.Event()
         super().__init__(
             lambda: method.login(transport),
             transport=transport,
@@ -211,7 +301,71 @@ class Session(TokenHolder):
             AuthenticationLost: Vault refuses the login.
             VaultUnavailable: Vault cannot be asked.
         """
-        await self._current()
+        await self.current()
+
+    def _ahead(self, token: LiveToken) -> None:
+        """Leave a renewable token to `keep`, which asks for no new one before it must."""
+        if not token.term.renewable:
+            self._start_acquisition()
+
+    def _take_over(self, token: LiveToken | None) -> None:
+        super()._take_over(token)
+        self._woken.set()
+
+    async def keep(self) -> None:
+        """Renew the token, or log in anew, before it ends; runs until cancelled.
+
+        ``POST /v1/auth/token/renew-self`` (Vault API: Token, "Renew a Token (Self)"). One that
+        may not be renewed, or is near its maximum, is replaced by a login; a given one, which
+        cannot be, is left to end.
+        """
+        while True:
+            self._woken = anyio.Event()
+            token = self._token
+            at = math.inf
+            if token is not None:
+                step = next_step(token.term, self._clock(), self._chance())
+                if step.action == "renew" or token.ours:
+                    at = step.at
+            with anyio.move_on_after(max(0.0, at - self._clock())):
+                await self._woken.wait()
+                continue
+            if token is not None and await reported(self._take(token, step), name="keep") is None:
+                token.term = token.term.failed(self._clock())
+
+    async def _take(self, token: LiveToken, step: Step) -> bool:
+        """Do a step; a failure is noted in the token's term, for the next plan."""
+        try:
+            async with asyncio.timeout(step.within):
+                if step.action == "renew":
+                    token.term = await self._renewed(token)
+                else:
+                    await asyncio.shield(self._start_acquisition())
+        except (SecretsError, TimeoutError):
+            token.term = token.term.failed(self._clock())
+            if step.action == "renew":  # a login has told its failure itself
+                self._on_event("failure")
+        return True
+
+    async def _renewed(self, token: LiveToken) -> Term:
+        if token.limited:
+            return token.term.unrenewable()
+        answer = await self._transport.send(
+            VaultRequest(
+                method="POST",
+                path=ApiPath.of("auth", "token", "renew-self"),
+                body={},
+                repeatable=True,
+            ),
+            token=token.value,
+        )
+        if answer.ok:
+            self._on_event("success")
+            return term_from_renewal(token.term, answer)
+        if answer.status == 403:
+            # Dead, and replaced by now; or it may not renew itself, which is as good as cannot.
+            await self._is_dead(token)
+        return token.term.unrenewable()
 
     async def watch(self) -> None:
         """Log in anew whenever the token was replaced at its source, such as an Agent's sink
@@ -223,53 +377,3 @@ class Session(TokenHolder):
             if await self._method.changed():
                 with suppress(SecretsError):
                     await asyncio.shield(self._start_acquisition())
-
-
-class TenantTokens:
-    """A child token for each tenant: the second wall between tenants.
-
-    ``POST /v1/auth/token/create/{role}`` with the tenant's id as entity alias (Vault API:
-    Token, "Create Token"); the role's templated policy then opens that tenant's prefix and
-    nothing else. The tokens are orphans of 15 minutes, so the death of the service's own
-    token does not take them along.
-    """
-
-    def __init__(
-        self, session: TokenHolder, *, role: str, transport: Transport, supervisor: Supervisor
-    ) -> None:
-        self._session = session
-        self._role = role
-        self._transport = transport
-        self._supervisor = supervisor
-        self._holders: OrderedDict[TenantId, TokenHolder] = OrderedDict()
-
-    def of(self, tenant: TenantId) -> TokenHolder:
-        """Return the holder of `tenant`'s token; the token itself is made at its first use."""
-        holder = self._holders.get(tenant)
-        if holder is not None:
-            self._holders.move_to_end(tenant)
-            return holder
-        holder = TokenHolder(
-            lambda: self._create(tenant), transport=self._transport, supervisor=self._supervisor
-        )
-        self._holders[tenant] = holder
-        if len(self._holders) > MAX_TENANT_TOKENS:
-            self._holders.popitem(last=False)
-        return holder
-
-    async def _create(self, tenant: TenantId) -> VaultToken:
-        # Repeatable: a second one costs a token that dies by its TTL.
-        answer = await self._session.call(
-            VaultRequest(
-                method="POST",
-                path=ApiPath.of("auth", "token", "create", self._role),
-                body={"entity_alias": tenant.value, "policies": [self._role]},
-                repeatable=True,
-            )
-        )
-        if not answer.ok:
-            raise AuthenticationLost(
-                "Vault does not let this service make tenant tokens; run "
-                "greenlang-secrets provision, or set GREENLANG_SECRETS_TENANT_TOKEN_ROLE."
-            )
-        return token_from_auth(answer)

@@ -184,22 +184,3 @@ async def test_dead_given_token_is_told(config):
     with pytest.raises(gs.AuthenticationLost):
         async with gs.SecretsService.open(replace(config, auth=auth)):
             pass
-
-
-async def test_token_is_replaced_before_it_ends(config, vault_server, mount, tmp_path):
-    """A short-lived token is followed by the next one without a failed read or a wait."""
-    policy = f'path "{mount}/*" {{ capabilities = ["read"] }}'
-    role = await approle(vault_server, tmp_path, mount=f"short-{mount}", policy=policy, ttl="3s")
-    await seed(vault_server, mount, "x")
-    mark = await vault_server.audit_mark()
-
-    async with gs.SecretsService.open(replace(config, auth=role.auth)) as secrets:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + 5
-        reads = 0
-        while loop.time() < end:
-            assert (await secrets.get("x", fresh=True)).version == 1
-            reads += 1
-
-    assert reads > 100
-    assert 2 <= await role.logins(mark) <= 4

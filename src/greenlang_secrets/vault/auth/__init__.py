@@ -15,7 +15,12 @@ from greenlang_secrets.vault.auth.aws import AwsIamAuth
 from greenlang_secrets.vault.auth.cert import CertAuth
 from greenlang_secrets.vault.auth.jwt import JwtAuth
 from greenlang_secrets.vault.auth.kubernetes import SERVICE_ACCOUNT_TOKEN, KubernetesAuth
-from greenlang_secrets.vault.auth.login import AuthMethod, VaultToken, token_from_auth
+from greenlang_secrets.vault.auth.login import (
+    AuthMethod,
+    VaultToken,
+    term_from_renewal,
+    token_from_auth,
+)
 from greenlang_secrets.vault.auth.token import TokenAuth
 from greenlang_secrets.vault.auth.userpass import UserpassAuth
 from greenlang_secrets.vault.auth.wrapping import WrappedSecretIdLost
@@ -32,6 +37,7 @@ __all__ = [
     "VaultToken",
     "WrappedSecretIdLost",
     "auth_method",
+    "term_from_renewal",
     "token_from_auth",
 ]
 

@@ -8,6 +8,7 @@ to look at, which each method says of itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -18,12 +19,20 @@ from greenlang_secrets.errors import (
     InvalidPath,
     VaultProtocolError,
 )
+from greenlang_secrets.lifetime import Term
 from greenlang_secrets.paths import ApiPath
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets.settings import PREFIX
 from greenlang_secrets.transport import Transport, VaultRequest, VaultResponse
 
-__all__ = ["AuthMethod", "LoginEndpoint", "VaultToken", "token_from_auth", "token_from_facts"]
+__all__ = [
+    "AuthMethod",
+    "LoginEndpoint",
+    "VaultToken",
+    "term_from_renewal",
+    "token_from_auth",
+    "token_from_facts",
+]
 
 _SECOND_FACTOR: Final = (
     "Vault asks for a second factor, which a service does not have; take its auth mount out of "
@@ -36,17 +45,22 @@ class VaultToken:
     """A token and what Vault said of its life.
 
     Attributes:
-        expires_at: monotonic seconds; infinity for a token without end (root).
-        replace_at: when to get the next one: two thirds into its life, which leaves a
-            third for trouble (the fraction of Vault's own LifetimeWatcher).
+        accessor: empty for a batch token, which cannot be revoked either.
+        term: how long it lives; without end for a root token.
         ours: whether we made it by logging in, so that it is ours to revoke.
+        limited: whether it ends after a number of requests, so that none may be wasted on it.
     """
 
     value: SecretValue
     accessor: str
-    expires_at: float
-    replace_at: float
+    term: Term
     ours: bool
+    limited: bool
+
+    @property
+    def expires_at(self) -> float:
+        """Monotonic seconds at which it ends unless renewed; infinity for a root token."""
+        return self.term.ends_at
 
 
 class AuthMethod(Protocol):
@@ -130,34 +144,57 @@ def token_from_auth(answer: VaultResponse) -> VaultToken:
     value = auth.get("client_token")
     if not isinstance(value, str) or not value:
         raise VaultProtocolError
-    return token_from_facts(SecretValue(value), auth, answer, ttl_key="lease_duration", ours=True)
+    return token_from_facts(SecretValue(value), auth, answer, ours=True)
+
+
+def term_from_renewal(term: Term, answer: VaultResponse) -> Term:
+    """Return `term` as a renewal of its token has changed it.
+
+    Raises:
+        VaultProtocolError: the answer does not say for how long.
+    """
+    auth = answer.body.get("auth")
+    granted = auth.get("lease_duration") if isinstance(auth, dict) else None
+    if not isinstance(auth, dict) or not isinstance(granted, int | float):
+        raise VaultProtocolError
+    return term.renewed(
+        granted_at=answer.asked_at,
+        duration=float(granted),
+        renewable=auth.get("renewable") is True,
+    )
 
 
 def token_from_facts(
-    value: SecretValue,
-    facts: Mapping[str, Any],
-    answer: VaultResponse,
-    *,
-    ttl_key: str,
-    ours: bool,
+    value: SecretValue, facts: Mapping[str, Any], answer: VaultResponse, *, ours: bool
 ) -> VaultToken:
-    """Return a token, given what an answer says of it.
+    """Return a token, given what a login or a lookup says of it.
 
     Raises:
         VaultProtocolError: it does not say how long the token lives.
     """
-    ttl = facts.get(ttl_key)
-    if not isinstance(ttl, int | float):
-        raise VaultProtocolError
     accessor = facts.get("accessor")
-    # Counted from when we asked, not from when we were told: early is safe, late is not.
-    lives = float(ttl) if ttl > 0 else float("inf")  # 0: a root token, which has no end
+    uses = facts.get("num_uses")
     return VaultToken(
         value=value,
         accessor=accessor if isinstance(accessor, str) else "",
-        expires_at=answer.asked_at + lives,
-        replace_at=answer.asked_at + lives * 2 / 3 if ours else float("inf"),
+        term=_term(facts, answer.asked_at),
         ours=ours,
+        limited=isinstance(uses, int) and uses != 0,
+    )
+
+
+def _term(facts: Mapping[str, Any], asked_at: float) -> Term:
+    ttl = facts.get("lease_duration", facts.get("ttl"))
+    if not isinstance(ttl, int | float):
+        raise VaultProtocolError
+    lives = float(ttl) if ttl > 0 else math.inf  # 0: a root token, which has no end
+    # A lookup says what is left, and what a renewal would give: the period or the first length.
+    wanted = facts.get("period") or facts.get("creation_ttl")
+    return Term(
+        granted_at=asked_at,
+        duration=lives,
+        wanted=float(wanted) if isinstance(wanted, int | float) else lives,
+        renewable=facts.get("renewable") is True,
     )
 
 

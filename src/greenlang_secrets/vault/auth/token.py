@@ -52,7 +52,7 @@ class TokenAuth(AuthMethod):
                 "Vault does not accept this service's token; replace it in VAULT_TOKEN or "
                 f"{_SETTING}."
             )
-        return token_from_facts(value, answer.data, answer, ttl_key="ttl", ours=False)
+        return token_from_facts(value, answer.data, answer, ours=False)
 
     async def changed(self) -> bool:
         """Whether the file holds another token than the one that Vault last answered about.

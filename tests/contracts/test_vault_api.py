@@ -44,12 +44,20 @@ def classes() -> dict[str, type]:
         for module in pkgutil.iter_modules(greenlang_secrets.vault.__path__)
         if module.name not in {"auth", "client", "session", "tenant_tokens"}  # logins, no engines
     ]
-    return {
+    found = {
         name: value
         for module in modules
         for name, value in vars(module).items()
         if inspect.isclass(value) and value.__module__ == module.__name__ and _methods(value)
     }
+    # A part of an engine, in a file of its own, counts as that engine and not beside it.
+    parts = {
+        part
+        for value in found.values()
+        for part in value.__mro__[1:]
+        if part.__module__ != value.__module__
+    }
+    return {name: value for name, value in found.items() if value not in parts}
 
 
 def _methods(value: type) -> set[str]:

@@ -1,8 +1,7 @@
 """The transit engine: Vault encrypts, signs and computes HMACs with keys that never leave it.
 
-The batch forms answer item by item: one bad item costs no other. Vault says 400 to the whole
-for that (to a rewrap even 200), with the good results in the same body. Keys are left to
-`transit_keys`, conversions to `transit_values`.
+The batch forms answer item by item: one bad item costs no other. Signatures are left to
+`transit_signing`, keys to `transit_keys`, conversions to `transit_values`.
 
 Every operation here may be repeated without harm, and `transport` does that: a second
 ciphertext or signature of the same is as good as the first.
@@ -10,38 +9,32 @@ ciphertext or signature of the same is as good as the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from greenlang_secrets.errors import (
-    AccessDenied,
     CiphertextRefused,
     CiphertextTooOld,
     InvalidRequest,
     SecretsError,
-    VaultProtocolError,
     VaultRefused,
 )
-from greenlang_secrets.paths import ApiPath
-from greenlang_secrets.transport import VaultRequest, VaultResponse
-from greenlang_secrets.vault.answers import Call, Fields, accepted, given, why_refused
-from greenlang_secrets.vault.transit_keys import TransitKey, TransitKeys
+from greenlang_secrets.vault.answers import Fields, accepted, given
+from greenlang_secrets.vault.transit_keys import TransitKey
+from greenlang_secrets.vault.transit_requests import is_bad
+from greenlang_secrets.vault.transit_signing import TransitSigning
 from greenlang_secrets.vault.transit_values import (
     AssociatedData,
     CiphertextItem,
     DataKey,
     Encrypted,
-    HashAlgorithm,
     Plaintext,
     PlaintextItem,
-    Signature,
-    SignatureAlgorithm,
     decrypting_body,
     encrypting_body,
     in_base64,
     key_version_of,
     rewrapping_body,
-    signing_body,
 )
 
 __all__ = ["Transit"]
@@ -49,7 +42,7 @@ __all__ = ["Transit"]
 _T = TypeVar("_T")
 
 
-class Transit:
+class Transit(TransitSigning):
     """One transit mount, spoken to with one token; `call` sends a request with that token.
 
     Every method also raises what `TokenHolder.call` raises, and `VaultRefused` where the mount
@@ -58,11 +51,6 @@ class Transit:
     Attributes:
         keys: the keys themselves.
     """
-
-    def __init__(self, call: Call, *, mount: str = "transit") -> None:
-        self.keys = TransitKeys(call, mount=mount)
-        self._call = call
-        self._mount = mount
 
     # ------------------------------------------------------------ encrypt, decrypt, rewrap
 
@@ -231,107 +219,7 @@ class Transit:
         answer = await self._post("random", f"{octets:d}", {})
         return Plaintext.parsed(accepted(answer).text("random_bytes"))
 
-    # ------------------------------------------------------------ sign, verify, HMAC
-
-    async def sign(
-        self,
-        key: str,
-        message: bytes,
-        *,
-        hash_algorithm: HashAlgorithm = "sha2-256",
-        signature_algorithm: SignatureAlgorithm | None = None,
-        prehashed: bool = False,
-        context: bytes | None = None,
-        key_version: int | None = None,
-    ) -> Signature:
-        """Return a signature; `prehashed` says that `message` is the hash already.
-
-        ``POST /v1/{mount}/sign/{name}`` (Vault API: Transit, "Sign Data").
-
-        Raises:
-            ObjectNotFound: there is no such key.
-            AccessDenied: the token's policies do not allow it.
-        """
-        options = signing_body(
-            message,
-            hash_algorithm=hash_algorithm,
-            signature_algorithm=signature_algorithm,
-            context=context,
-            prehashed=prehashed,
-        )
-        answer = await self._post("sign", key, options | given(key_version=key_version))
-        return Signature.parsed((await self._accepted(answer, key)).text("signature"))
-
-    async def verify(
-        self,
-        key: str,
-        message: bytes,
-        signature: str,
-        *,
-        hash_algorithm: HashAlgorithm = "sha2-256",
-        signature_algorithm: SignatureAlgorithm | None = None,
-        prehashed: bool = False,
-        context: bytes | None = None,
-    ) -> bool:
-        """Return whether `signature` is this key's for `message`; False for any other text.
-
-        ``POST /v1/{mount}/verify/{name}`` (Vault API: Transit, "Verify Signed Data").
-
-        Raises:
-            CiphertextTooOld: its version of the key is retired.
-            ObjectNotFound: there is no such key.
-            VaultRefused: the key cannot sign, or the token may not read the key and Vault
-                did not like the signature.
-            AccessDenied: the token's policies do not allow it.
-        """
-        options = signing_body(
-            message,
-            hash_algorithm=hash_algorithm,
-            signature_algorithm=signature_algorithm,
-            context=context,
-            prehashed=prehashed,
-        )
-        return await self._verify(key, {**options, "signature": signature}, signature)
-
-    async def hmac(
-        self, key: str, message: bytes, *, algorithm: HashAlgorithm = "sha2-256"
-    ) -> Signature:
-        """Return the HMAC of `message` by the key's latest version.
-
-        ``POST /v1/{mount}/hmac/{name}`` (Vault API: Transit, "Generate HMAC").
-
-        Raises:
-            ObjectNotFound: there is no such key.
-            AccessDenied: the token's policies do not allow it.
-        """
-        body = {"input": in_base64(message), "algorithm": algorithm}
-        answer = await self._post("hmac", key, body)
-        return Signature.parsed((await self._accepted(answer, key)).text("hmac"))
-
-    async def verify_hmac(
-        self, key: str, message: bytes, hmac: str, *, algorithm: HashAlgorithm = "sha2-256"
-    ) -> bool:
-        """Return whether `hmac` is this key's for `message`; False for any other text.
-
-        ``POST /v1/{mount}/verify/{name}`` (Vault API: Transit, "Verify Signed Data").
-
-        Raises:
-            CiphertextTooOld, ObjectNotFound, VaultRefused, AccessDenied: as `verify`.
-        """
-        body = {"input": in_base64(message), "algorithm": algorithm, "hmac": hmac}
-        return await self._verify(key, body, hmac)
-
     # ------------------------------------------------------------ how it is asked
-
-    async def _post(self, operation: str, name: str, body: Mapping[str, Any]) -> VaultResponse:
-        path = ApiPath.of(self._mount, *operation.split("/"), name)
-        return await self._call(VaultRequest(method="POST", path=path, body=body, repeatable=True))
-
-    async def _accepted(self, answer: VaultResponse, key: str) -> Fields:
-        if not answer.ok:
-            path = ApiPath.of(self._mount, "keys", key)
-            raise await why_refused(self._call, answer, path, "key")
-        return accepted(answer)
 
     async def _datakey(self, kind: str, key: str, bits: int, context: bytes | None) -> Fields:
         body = given(bits=bits, context=None if context is None else in_base64(context))
@@ -347,46 +235,17 @@ class Transit:
     ) -> tuple[_T | SecretsError, ...]:
         if not items:
             return ()
-        answer = await self._post(operation, key, {"batch_input": items})
-        if not isinstance(answer.data.get("batch_results"), list):
-            # Nothing for each item: the refusal is about the whole.
-            await self._accepted(answer, key)
-            raise VaultProtocolError
-        rows = Fields(answer.data).rows("batch_results")
-        if len(rows) != len(items):
-            raise VaultProtocolError
-        failed = [bool(row.text("error", absent="")) for row in rows]
+        rows = await self._rows(operation, key, items)
+        failed = [is_bad(row) for row in rows]
         known = await self._readable_key(key) if ciphertexts and any(failed) else None
         return tuple(
             read(row)
             if not bad
             else _misfit(ciphertexts[at], known)
             if ciphertexts
-            else VaultRefused(status=answer.status)
+            else VaultRefused(status=400)
             for at, (row, bad) in enumerate(zip(rows, failed, strict=True))
         )
-
-    async def _readable_key(self, key: str) -> TransitKey | None:
-        """The key; None if this token may not read it. Raises `ObjectNotFound`."""
-        try:
-            return await self.keys.read(key)
-        except (AccessDenied, VaultRefused):
-            return None
-
-    async def _verify(self, key: str, body: Mapping[str, Any], signature: str) -> bool:
-        version = key_version_of(signature)
-        if version is None:
-            return False  # Vault would answer 400, as it does to our own mistakes
-        answer = await self._post("verify", key, body)
-        if answer.status != 400:
-            return accepted(answer).flag("valid")
-        known = await self._readable_key(key)
-        if known is None or ("signature" in body and not known.supports_signing):
-            raise VaultRefused(status=400)
-        if version < known.min_decryption_version:
-            raise CiphertextTooOld
-        # A version that is not there yet, or octets that are no signature of this kind.
-        return False
 
 
 def _misfit(ciphertext: str, key: TransitKey | None) -> CiphertextRefused:

@@ -22,10 +22,13 @@ __all__ = [
     "DataKey",
     "Encrypted",
     "HashAlgorithm",
+    "HmacItem",
     "Plaintext",
     "PlaintextItem",
     "Signature",
     "SignatureAlgorithm",
+    "SignatureItem",
+    "SigningItem",
     "bound_to",
     "decrypting_body",
     "encrypting_body",
@@ -33,6 +36,7 @@ __all__ = [
     "key_version_of",
     "rewrapping_body",
     "signing_body",
+    "signing_options",
 ]
 
 HashAlgorithm = Literal["sha2-224", "sha2-256", "sha2-384", "sha2-512"]
@@ -198,6 +202,46 @@ class CiphertextItem:
     associated_data: AssociatedData | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SigningItem:
+    """One item of `TransitSigning.sign_many`.
+
+    Attributes:
+        message: or its hash, if all of them are `prehashed`.
+        context: for a derived key, what to derive with.
+    """
+
+    message: bytes
+    context: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureItem:
+    """One item of `TransitSigning.verify_many`.
+
+    Attributes:
+        message: or its hash, if all of them are `prehashed`.
+        signature: ``vault:v<key version>:<base64>``; any other text is just not valid.
+        context: for a derived key, what it was derived with.
+    """
+
+    message: bytes
+    signature: str
+    context: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HmacItem:
+    """One item of `TransitSigning.verify_hmac_many`.
+
+    Attributes:
+        hmac: ``vault:v<key version>:<base64>``; any other text is just not valid.
+    """
+
+    message: bytes
+    hmac: str
+
+
 def key_version_of(text: str) -> int | None:
     """Return the key version that a ciphertext or signature names; None if it is neither."""
     found = _VERSIONED.match(text)
@@ -244,20 +288,22 @@ def rewrapping_body(item: CiphertextItem) -> dict[str, Any]:
     return decrypting_body(item)
 
 
-def signing_body(
-    message: bytes,
-    *,
+def signing_body(item: SigningItem | SignatureItem) -> dict[str, Any]:
+    """Return what one item of signing or verifying is in JSON."""
+    signature = item.signature if isinstance(item, SignatureItem) else None
+    return given(input=in_base64(item.message), context=_or_none(item.context), signature=signature)
+
+
+def signing_options(
     hash_algorithm: HashAlgorithm,
     signature_algorithm: SignatureAlgorithm | None,
-    context: bytes | None,
+    *,
     prehashed: bool,
 ) -> dict[str, Any]:
-    """Return what signing and verifying have in common in JSON."""
+    """Return what all items of signing or verifying have in common in JSON."""
     return given(
-        input=in_base64(message),
         hash_algorithm=hash_algorithm,
         signature_algorithm=signature_algorithm,
-        context=_or_none(context),
         prehashed=prehashed,
     )
 

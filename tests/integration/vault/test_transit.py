@@ -18,8 +18,11 @@ from greenlang_secrets.vault.transit import Transit
 from greenlang_secrets.vault.transit_values import (
     AssociatedData,
     CiphertextItem,
+    HmacItem,
     Plaintext,
     PlaintextItem,
+    SignatureItem,
+    SigningItem,
     bound_to,
 )
 from support.mounts import mounted, speaking, token_with
@@ -192,6 +195,10 @@ async def test_unknown_key_is_named(transit):
         transit.verify("none", b"m", "vault:v1:AAAA"),
         transit.hmac("none", b"m"),
         transit.verify_hmac("none", b"m", "vault:v1:AAAA"),
+        transit.sign_many("none", [SigningItem(b"m")]),
+        transit.verify_many("none", [SignatureItem(b"m", "vault:v1:AAAA")]),
+        transit.hmac_many("none", [b"m"]),
+        transit.verify_hmac_many("none", [HmacItem(b"m", "vault:v1:AAAA")]),
         transit.keys.read("none"),
         transit.keys.rotate("none"),
         transit.keys.configure("none", deletion_allowed=True),
@@ -230,6 +237,8 @@ async def test_denied_operations_are_denied(limited):
     """What the policy forbids is AccessDenied, in batches too."""
     with pytest.raises(AccessDenied):
         await limited.sign("k", b"m")
+    with pytest.raises(AccessDenied):
+        await limited.sign_many("k", [SigningItem(b"m")])
     with pytest.raises(AccessDenied):
         await limited.random(16)
     with pytest.raises(AccessDenied):
@@ -423,6 +432,179 @@ async def test_hmac_of_a_retired_version_is_too_old(transit):
     with pytest.raises(CiphertextTooOld):
         await transit.verify_hmac("k", b"message", mac)
     assert not await transit.verify_hmac("k", b"message", "vault:v9:AAAA")
+
+
+async def test_derived_key_without_its_context_is_no_invalid_signature(
+    transit, vault_server, mount
+):
+    """Who forgets the context hears of a mistake, and neither of a wrong signature nor of an
+    outage, though OpenBao says 500 to it.
+    """
+    await transit.keys.create("derived", type="ed25519", derived=True)
+    signature = (await transit.sign("derived", b"m", context=b"acme")).text
+
+    assert await transit.verify("derived", b"m", signature, context=b"acme")
+    assert not await transit.verify("derived", b"m", signature, context=b"globex")
+    with pytest.raises(VaultRefused):
+        await transit.verify("derived", b"m", signature)
+    status, _ = await vault_server.request(
+        "POST", f"{mount}/verify/derived", {"input": "bQ==", "signature": signature}
+    )
+    assert status == 500
+
+
+# ---------------------------------------------------------------- many signatures, HMACs
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p256", "rsa-2048"])
+async def test_batch_of_signatures_keeps_the_order(transit, kind):
+    """Item by item each signature is for its own message, and for no other of the batch."""
+    await transit.keys.create("s", type=kind)
+    messages = [bytes([n]) for n in range(5)]
+
+    signatures = await transit.sign_many("s", [SigningItem(message) for message in messages])
+    right = await transit.verify_many(
+        "s", [SignatureItem(m, s.text) for m, s in zip(messages, signatures, strict=True)]
+    )
+    wrong = await transit.verify_many(
+        "s", [SignatureItem(m, s.text) for m, s in zip(messages, signatures[::-1], strict=True)]
+    )
+
+    assert right == (True,) * 5
+    assert wrong == (False, False, True, False, False)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p256", "rsa-2048"])
+async def test_bad_signature_costs_no_other(transit, kind):
+    """Texts that are no signature stand beside a valid one, though Vault calls some an error."""
+    await transit.keys.create("s", type=kind)
+    signature = (await transit.sign("s", b"m")).text
+
+    valid = await transit.verify_many(
+        "s",
+        [
+            SignatureItem(b"m", text)
+            for text in ("zz", "vault:v9:AAAA", signature, "vault:v1:AAAA", "vault:v1:%%")
+        ],
+    )
+
+    assert valid == (False, False, True, False, False)
+
+
+async def test_options_of_a_batch_count_for_every_item(transit):
+    """Hash, padding, version and `prehashed` are said once for all items."""
+    await transit.keys.create("s", type="rsa-2048")
+    await transit.keys.rotate("s")
+    how = {"hash_algorithm": "sha2-512", "signature_algorithm": "pkcs1v15"}
+    digests = [hashlib.sha512(message).digest() for message in (b"a", b"b")]
+
+    signatures = await transit.sign_many(
+        "s", [SigningItem(digest) for digest in digests], prehashed=True, key_version=1, **how
+    )
+    items = [
+        SignatureItem(message, signature.text)
+        for message, signature in zip((b"a", b"b"), signatures, strict=True)
+    ]
+
+    assert [signature.key_version for signature in signatures] == [1, 1]
+    assert await transit.verify_many("s", items, **how) == (True, True)
+    assert await transit.verify_many("s", items) == (False, False)
+
+
+async def test_item_without_a_needed_context_fails_alone(transit):
+    """With a derived key one item's missing context is that item's error, in both directions."""
+    await transit.keys.create("derived", type="ed25519", derived=True)
+
+    good, bad = await transit.sign_many(
+        "derived", [SigningItem(b"m", context=b"acme"), SigningItem(b"m")]
+    )
+    valid, other, missing = await transit.verify_many(
+        "derived",
+        [
+            SignatureItem(b"m", good.text, context=b"acme"),
+            SignatureItem(b"m", good.text, context=b"globex"),
+            SignatureItem(b"m", good.text),
+        ],
+    )
+
+    assert isinstance(bad, VaultRefused)
+    assert (valid, other) == (True, False)
+    assert isinstance(missing, VaultRefused)
+
+
+async def test_retired_signature_is_told_from_an_invalid_one(transit):
+    """In a batch too a signature of a retired version is too old, and not invalid."""
+    await transit.keys.create("s", type="ed25519")
+    old = (await transit.sign("s", b"m")).text
+    await retire_first_version(transit, "s")
+    new = (await transit.sign("s", b"m")).text
+
+    too_old, valid = await transit.verify_many(
+        "s", [SignatureItem(b"m", old), SignatureItem(b"m", new)]
+    )
+
+    assert isinstance(too_old, CiphertextTooOld)
+    assert valid is True
+
+
+async def test_batch_for_a_key_that_cannot_sign_is_refused_as_a_whole(transit):
+    """Signing and verifying with an encryption key are mistakes that concern every item."""
+    with pytest.raises(VaultRefused):
+        await transit.sign_many("k", [SigningItem(b"m")])
+    with pytest.raises(VaultRefused):
+        await transit.verify_many("k", [SignatureItem(b"m", "vault:v1:AAAA")])
+
+
+async def test_batch_of_hmacs_keeps_the_order(transit):
+    """Each HMAC is that of its message, computed alone or together, by the algorithm named."""
+    first, second = await transit.hmac_many("k", [b"a", b"b"])
+    alone = await transit.hmac("k", b"a")
+    other = await transit.hmac_many("k", [b"a"], algorithm="sha2-512")
+
+    assert first == alone
+    assert await transit.verify_hmac_many(
+        "k", [HmacItem(b"a", first.text), HmacItem(b"b", second.text), HmacItem(b"a", second.text)]
+    ) == (True, True, False)
+    longer = [HmacItem(b"a", other[0].text)]
+    assert await transit.verify_hmac_many("k", longer, algorithm="sha2-512") == (True,)
+    assert await transit.verify_hmac_many("k", longer) == (False,)
+
+
+async def test_bad_hmac_costs_no_other(transit):
+    """What is no HMAC is not valid, what is of a retired version is too old, the rest is valid."""
+    old = (await transit.hmac("k", b"m")).text
+    await retire_first_version(transit)
+    new = (await transit.hmac("k", b"m")).text
+
+    answers = await transit.verify_hmac_many(
+        "k", [HmacItem(b"m", text) for text in ("zz", old, new, "vault:v9:AAAA", "vault:v2:A")]
+    )
+
+    assert isinstance(answers[1], CiphertextTooOld)
+    assert (answers[0], *answers[2:]) == (False, True, False, False)
+
+
+async def test_token_that_may_not_read_keys_hears_less_of_a_batch(transit, limited):
+    """Without the right to read the key, what Vault did not look at is refused, item by item."""
+    mac = (await limited.hmac("k", b"m")).text
+
+    valid, refused = await limited.verify_hmac_many(
+        "k", [HmacItem(b"m", mac), HmacItem(b"m", "vault:v9:AAAA")]
+    )
+
+    assert valid is True
+    assert isinstance(refused, VaultRefused)
+
+
+async def test_batch_without_a_signature_asks_nobody(transit, vault_server):
+    """Without items, or without one of a signature's form, no request is made."""
+    mark = await vault_server.audit_mark()
+
+    assert await transit.sign_many("s", []) == ()
+    assert await transit.hmac_many("k", []) == ()
+    assert await transit.verify_many("s", [SignatureItem(b"m", "zz")]) == (False,)
+    assert await transit.verify_hmac_many("k", []) == ()
+    assert await vault_server.audit_requests(mark) == []
 
 
 # ---------------------------------------------------------------- keys

@@ -17,7 +17,12 @@ from greenlang_secrets.vault.sys_policies import Policies
 from greenlang_secrets.vault.sys_wrapping import Wrapping
 from greenlang_secrets.vault.token import Tokens
 from greenlang_secrets.vault.transit import Transit
-from greenlang_secrets.vault.transit_values import CiphertextItem, Plaintext
+from greenlang_secrets.vault.transit_values import (
+    CiphertextItem,
+    Plaintext,
+    SignatureItem,
+    SigningItem,
+)
 from support.canary import new_canary, shown_in
 from support.mounts import answering
 
@@ -54,6 +59,8 @@ QUESTIONS = {
     "transit.random": lambda call: Transit(call).random(1),
     "transit.sign": lambda call: Transit(call).sign("k", b""),
     "transit.verify": lambda call: Transit(call).verify("k", b"", "vault:v1:AA=="),
+    "transit.sign_many": lambda call: Transit(call).sign_many("k", [SigningItem(b"")]),
+    "transit.hmac_many": lambda call: Transit(call).hmac_many("k", [b""]),
     "transit.read_key": lambda call: Transit(call).keys.read("k"),
     "wrapping.lookup": lambda call: Wrapping(call).lookup(TOKEN),
     "wrapping.wrap": lambda call: Wrapping(call).wrap({"k": "v"}, ttl=60),
@@ -80,6 +87,25 @@ async def test_batch_of_another_length_is_a_protocol_error():
     async with answering((200, body)) as call:
         with pytest.raises(VaultProtocolError):
             await Transit(call).decrypt_many("k", [CiphertextItem("a"), CiphertextItem("b")])
+
+
+async def test_batch_of_signatures_of_another_length_is_a_protocol_error():
+    """An answer that could belong to another item is no answer."""
+    body = b'{"data": {"batch_results": [{"valid": true}]}}'
+    items = [SignatureItem(b"a", "vault:v1:AAAA"), SignatureItem(b"b", "vault:v1:AAAA")]
+    async with answering((200, body)) as call:
+        with pytest.raises(VaultProtocolError):
+            await Transit(call).verify_many("k", items)
+
+
+async def test_hmac_that_vault_does_not_make_is_refused_alone():
+    """What no octets of ours can bring about: an error of one item, which keeps to that item."""
+    body = b'{"data": {"batch_results": [{"hmac": "vault:v1:AAAA"}, {"error": "no"}]}}'
+    async with answering((400, body)) as call:
+        made, refused = await Transit(call).hmac_many("k", [b"a", b"b"])
+
+    assert made.text == "vault:v1:AAAA"
+    assert isinstance(refused, VaultRefused)
 
 
 async def test_certificate_without_a_chain_has_its_issuer_as_chain():

@@ -57,7 +57,7 @@ class SecretType(StrEnum):
             return cls.GENERIC
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, kw_only=True)
 class Secret:
     """One version of a secret, as read.
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from greenlang_secrets.access import SERVICE, Principal, TenantContext
+from greenlang_secrets.access import SERVICE, Action, Principal, TenantContext
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.credentials import TlsCertificate
 from greenlang_secrets.errors import SecretsError, VaultError
-from greenlang_secrets.model import Health, Secret
+from greenlang_secrets.model import Health, Secret, SecretType
 from greenlang_secrets.paths import PLATFORM, FolderPath, KvPath, Tenant, TenantId
 from greenlang_secrets.telemetry import Tally
 from greenlang_secrets.vault import VaultClient
@@ -97,6 +98,34 @@ class SecretsService(SecretsView):
         """
         scope = Tenant(TenantId(tenant))
         return SecretsView(self._core, TenantContext(principal=principal or SERVICE, scope=scope))
+
+    async def certificate(
+        self,
+        role: str,
+        *,
+        common_name: str,
+        alt_names: Sequence[str] = (),
+        ttl: float | None = None,
+        mount: str = "pki_int",
+    ) -> TlsCertificate:
+        """Return a new certificate with its private key; `ttl` in seconds, the role's when None.
+
+        ``POST /v1/{mount}/issue/{name}`` (Vault API: PKI, "Generate Certificate and Key"). Vault
+        keeps no key, and each call makes another one: keep the result, and ask again when two
+        thirds of the time to its `not_after` are over, which may be sooner than asked for.
+
+        Raises:
+            ObjectNotFound: there is no such role.
+            VaultRefused: the role does not allow a name, or the certificate would outlive
+                its CA.
+            AccessDenied: the service's policies do not allow it.
+            VaultUnavailable: Vault gives no answer.
+        """
+        with self.tally.counting(Action.READ) as outcome:
+            outcome.secret_type = SecretType.CERTIFICATE
+            pki = self.client.pki(mount=mount)
+            issued = await pki.issue(role, common_name=common_name, alt_names=alt_names, ttl=ttl)
+            return TlsCertificate.issued(issued)
 
     async def health(self) -> Health:
         """Return how Vault is: what it says of itself, and whether a real request works.

@@ -160,6 +160,18 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "A part of the path is a secret",
         "A part of this path is a secret itself; a secret is never also a folder.",
     ),
+    "secret_type_mismatch": Problem(
+        409,
+        "The secret is of another type",
+        "The secret is declared as another type than this needs.",
+        facts=("declared", "expected"),
+    ),
+    "secret_incomplete": Problem(
+        409,
+        "The secret lacks a field",
+        "A field of the secret is missing, or is not what its type needs.",
+        facts=("field",),
+    ),
     "version_conflict": Problem(
         412,
         "The secret has changed",

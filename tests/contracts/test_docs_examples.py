@@ -36,6 +36,18 @@ SEED = {
     "api-keys/stripe": {"key": "k"},
 }
 
+ENGINES: dict[str, dict[str, Any]] = {
+    "sys/mounts/transit": {"type": "transit"},
+    "transit/keys/pii-encryption-key": {},
+    "sys/mounts/pki_int": {"type": "pki"},
+    "pki_int/root/generate/internal": {"common_name": "GreenLang", "key_type": "ec"},
+    "pki_int/roles/greenlang-services": {
+        "allowed_domains": ["greenlang.internal"],
+        "allow_subdomains": True,
+        "key_type": "ec",
+    },
+}
+
 
 def _relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
@@ -71,12 +83,16 @@ def environment(vault_server, monkeypatch) -> Iterator[None]:
             runner.run(
                 vault_server.request("POST", f"{mount}/data/greenlang/{path}", {"data": data})
             )
+        for path, body in ENGINES.items():
+            status, _ = runner.run(vault_server.request("POST", path, body))
+            assert status in {200, 204}
         monkeypatch.setenv("VAULT_ADDR", vault_server.addr)
         monkeypatch.setenv("VAULT_TOKEN", vault_server.root_token)
         monkeypatch.setenv("GREENLANG_SECRETS_KV_MOUNT", mount)
         monkeypatch.setenv("GREENLANG_SECRETS_TENANT_TOKEN_ROLE", "none")
         yield
-        runner.run(vault_server.request("DELETE", f"sys/mounts/{mount}"))
+        for name in (mount, "transit", "pki_int"):
+            runner.run(vault_server.request("DELETE", f"sys/mounts/{name}"))
 
 
 def compiled(block: Block, page: str) -> CodeType:

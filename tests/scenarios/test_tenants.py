@@ -270,3 +270,35 @@ async def test_principal_of_one_tenant_cannot_be_given_anothers_view(secrets, ba
         secrets.scoped(gs.TenantContext(principal=who, scope=gs.PLATFORM))
 
     assert await bao.audit_requests(mark) == []
+
+
+async def test_encryption_keeps_tenants_apart_with_one_key_and_one_token(secrets, bao):
+    """A tenant's token may not use the engine; the service's may, bound to the tenant by us."""
+    key = "pii-encryption-key"
+    acme = secrets.for_tenant("acme").encryption_key(key)
+    globex = secrets.for_tenant("globex").encryption_key(key)
+    platform = secrets.encryption_key(key)
+
+    encrypted = await acme.encrypt("x", bound_to=("users.email",))
+    await bao.request("POST", f"transit/keys/{key}/rotate")
+
+    for stranger in (globex, platform):
+        with pytest.raises(gs.CiphertextRefused):
+            await stranger.decrypt(encrypted, bound_to=("users.email",))
+    anew = await acme.rewrap(encrypted, bound_to=("users.email",))
+    assert (await acme.decrypt(anew, bound_to=("users.email",))).reveal() == b"x"
+    unbound = await platform.rewrap(await platform.encrypt("y"))
+    assert (await platform.decrypt(unbound)).reveal() == b"y"
+    with pytest.raises(gs.AccessDenied):
+        await secrets.client.transit(scope=gs.Tenant(gs.TenantId("acme"))).encrypt(
+            key, gs.Plaintext.of(b"x")
+        )
+
+
+async def test_service_issues_certificates_as_provisioned(secrets):
+    """The service's own policy is enough for its two roles, by the names it uses."""
+    certificate = await secrets.certificate(
+        "internal-mtls", common_name="a.mtls.greenlang.internal"
+    )
+
+    assert len(certificate.chain) == 2

@@ -63,6 +63,57 @@ async def reading(secrets: gs.SecretsService) -> None:
     assert_type(await secrets.versions("a"), tuple[gs.SecretVersion, ...])
 
 
+async def reading_by_type(secrets: gs.SecretsService, view: gs.SecretsView) -> None:
+    """A class asked for is the class that comes; without one it is one of seven."""
+    assert_type(await secrets.get_typed("a"), gs.TypedSecret)
+    assert_type(await view.get_typed("a", fresh=True, version=3), gs.TypedSecret)
+    assert_type(await secrets.get_typed("a", gs.ApiKey), gs.ApiKey)
+    assert_type(await secrets.get_typed("a", gs.TlsCertificate, max_age=5.0), gs.TlsCertificate)
+    assert_type((await secrets.get_typed("a", gs.ServiceToken)).value, gs.SecretValue)
+    pg = await secrets.get_typed("a", gs.DatabaseCredentials, min_version=2)
+    assert_type(pg.dsn(), gs.SecretValue)
+    assert_type(pg.sqlalchemy_url("psycopg", options={"sslmode": "require"}), gs.SecretValue)
+    assert_type(pg.version, int | None)
+    assert_type((await secrets.get_typed("a", gs.RedisCredentials)).url(), gs.SecretValue)
+    match await secrets.get_typed("a"):
+        case gs.ApiKey(value=value):
+            assert_type(value, gs.SecretValue)
+        case gs.Secret() as secret:
+            assert_type(secret.data, gs.SecretMap)
+        case _:
+            pass
+    gs.DatabaseCredentials(username="u", password=gs.SecretValue("p"))
+
+    await secrets.get_typed("a", gs.Secret)  # type: ignore[type-var]  # that is what get is for
+    await secrets.get_typed("a", gs.SecretType.API_KEY)  # type: ignore[call-overload]  # a class
+    assert (await secrets.get_typed("a")).value  # type: ignore[union-attr]  # of which class?
+    gs.DatabaseCredentials(username="u", password="p")  # type: ignore[arg-type]  # it shows itself
+
+
+async def encrypting(secrets: gs.SecretsService, view: gs.SecretsView) -> None:
+    """A key takes octets and texts, and gives masked plaintexts."""
+    pii = view.encryption_key("pii")
+    assert_type(pii, gs.EncryptionKey)
+    encrypted = await pii.encrypt(b"x", bound_to=("users.email",))
+    assert_type(encrypted, gs.Encrypted)
+    assert_type(encrypted.ciphertext, str)
+    assert_type(await pii.decrypt(encrypted.ciphertext, bound_to=["users.email"]), gs.Plaintext)
+    assert_type((await pii.decrypt(encrypted)).reveal(), bytes)
+    assert_type(
+        await pii.encrypt_many(["x", b"y", gs.Bound("z", ("1",))]),
+        tuple[gs.Encrypted | gs.SecretsError, ...],
+    )
+    assert_type(
+        await pii.decrypt_many([encrypted, gs.Bound(encrypted.ciphertext, ("1",))]),
+        tuple[gs.Plaintext | gs.SecretsError, ...],
+    )
+    assert_type(await pii.rewrap(encrypted), gs.Encrypted)
+    assert_type(await secrets.certificate("web", common_name="a"), gs.TlsCertificate)
+
+    await pii.encrypt(5432)  # type: ignore[arg-type]  # no text
+    view.certificate("web", common_name="a")  # type: ignore[attr-defined]  # the platform's alone
+
+
 async def misreading(secrets: gs.SecretsService, secret: gs.Secret) -> None:
     """What would show or change a value, or ask for it wrongly, does not type-check."""
     await secrets.get(gs.SecretPath.parse("a"))  # type: ignore[arg-type]  # the text is parsed inside

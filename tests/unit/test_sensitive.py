@@ -27,8 +27,18 @@ from rich.console import Console
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
 
+from greenlang_secrets.credentials import (
+    ApiKey,
+    DatabaseCredentials,
+    EncryptionKey,
+    RedisCredentials,
+    ServiceToken,
+    TlsCertificate,
+)
 from greenlang_secrets.model import Secret, SecretType
+from greenlang_secrets.paths import PLATFORM
 from greenlang_secrets.sensitive import MASK, SecretMap, SecretValue
+from greenlang_secrets.vault.transit import Transit
 from support.canary import new_canary, shown_in
 
 
@@ -53,10 +63,32 @@ def as_secret(text: str) -> Secret:
     )
 
 
+def as_key(text: str) -> EncryptionKey:
+    """A key whose way to Vault holds a token."""
+
+    async def call(_: object) -> str:
+        return text
+
+    return EncryptionKey("pii", transit=Transit(call), scope=PLATFORM)
+
+
 GUARDED: dict[str, Callable[[str], object]] = {
     "SecretValue": SecretValue,
     "SecretMap": lambda text: SecretMap({"password": text}),
     "Secret": as_secret,
+    "DatabaseCredentials": lambda text: DatabaseCredentials(
+        username="gl", password=SecretValue(text), host="db"
+    ),
+    "a DSN": lambda text: DatabaseCredentials(
+        username="gl", password=SecretValue(text), host="db"
+    ).dsn(),
+    "RedisCredentials": lambda text: RedisCredentials(host="db", password=SecretValue(text)),
+    "ApiKey": lambda text: ApiKey(value=SecretValue(text)),
+    "ServiceToken": lambda text: ServiceToken(value=SecretValue(text)),
+    "TlsCertificate": lambda text: TlsCertificate(
+        certificate="C", private_key=SecretValue(text), not_after=datetime(2030, 1, 1, tzinfo=UTC)
+    ),
+    "EncryptionKey": lambda text: [as_key(text), SecretValue(text)],
     "list": lambda text: [SecretValue(text)],
     "dict": lambda text: {"password": SecretValue(text)},
     "nested": lambda text: {"secrets": (as_secret(text), SecretMap({"password": text}))},

@@ -20,6 +20,8 @@ SecretsError
 │   ├── VersionDestroyed
 │   ├── PathIsFolder
 │   ├── AncestorIsSecret
+│   ├── SecretTypeMismatch      it is declared as another type
+│   ├── SecretIncomplete        a field is missing, or not what its type needs
 │   ├── ObjectExists
 │   ├── LeaseExpired
 │   └── NotRenewable
@@ -74,7 +76,9 @@ from greenlang_secrets.errors.secrets import (
     PathIsFolder,
     SecretDeleted,
     SecretExists,
+    SecretIncomplete,
     SecretNotFound,
+    SecretTypeMismatch,
     SecretUnavailable,
     VersionConflict,
     VersionDestroyed,
@@ -114,8 +118,10 @@ __all__ = [
     "ReservedName",
     "SecretDeleted",
     "SecretExists",
+    "SecretIncomplete",
     "SecretNotFound",
     "SecretTooLarge",
+    "SecretTypeMismatch",
     "SecretUnavailable",
     "SecretsError",
     "UnavailableReason",

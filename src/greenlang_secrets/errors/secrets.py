@@ -12,7 +12,9 @@ __all__ = [
     "PathIsFolder",
     "SecretDeleted",
     "SecretExists",
+    "SecretIncomplete",
     "SecretNotFound",
+    "SecretTypeMismatch",
     "SecretUnavailable",
     "VersionConflict",
     "VersionDestroyed",
@@ -102,3 +104,47 @@ class AncestorIsSecret(Conflict):
 
     code = "ancestor_is_secret"
     text = "A part of this path is a secret itself; a secret is never also a folder."
+
+
+class SecretTypeMismatch(Conflict):
+    """The secret is declared as another type than the one asked for.
+
+    Attributes:
+        declared: the secret's own type.
+        expected: the type that was asked for.
+    """
+
+    code = "secret_type_mismatch"
+
+    def __init__(self, *, declared: str, expected: str, path: object | None = None) -> None:
+        self.declared = declared
+        self.expected = expected
+        super().__init__(
+            f"The secret is declared as {declared}, not {expected}; ask for what it is, or "
+            f"declare it anew with put(..., type=SecretType.{expected.upper()}).",
+            path=path,
+            declared=declared,
+            expected=expected,
+        )
+
+
+class SecretIncomplete(Conflict):
+    """A field is missing, or is not what its type needs; write the secret anew with it.
+
+    Attributes:
+        field: the field's name; never what it holds.
+    """
+
+    code = "secret_incomplete"
+
+    def __init__(
+        self, field: str, *, wanted: str | None = None, path: object | None = None
+    ) -> None:
+        self.field = field
+        super().__init__(
+            f"The field {field!r} is missing; write it, or give it to the call."
+            if wanted is None
+            else f"The field {field!r} is not {wanted}.",
+            path=path,
+            field=field,
+        )

@@ -40,10 +40,16 @@ path "transit/encrypt/data-encryption-key" {
 path "transit/decrypt/data-encryption-key" {
   capabilities = ["update"]
 }
+path "transit/rewrap/data-encryption-key" {
+  capabilities = ["update"]
+}
 path "transit/encrypt/pii-encryption-key" {
   capabilities = ["update"]
 }
 path "transit/decrypt/pii-encryption-key" {
+  capabilities = ["update"]
+}
+path "transit/rewrap/pii-encryption-key" {
   capabilities = ["update"]
 }
 

@@ -6,11 +6,11 @@ A view is light: make one per request. Reading and writing are a file each.
 from __future__ import annotations
 
 from greenlang_secrets.view.core import Core
-from greenlang_secrets.view.reading import Reading
+from greenlang_secrets.view.typed import Typed
 from greenlang_secrets.view.writing import Writing
 
 __all__ = ["Core", "SecretsView"]
 
 
-class SecretsView(Reading, Writing):
+class SecretsView(Typed, Writing):
     """Secrets of one scope; get one from `SecretsService.scoped` or `for_tenant`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from greenlang_secrets.access import Action, TenantContext, decide
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.credentials import TypedSecret
 from greenlang_secrets.model import Secret
 from greenlang_secrets.paths import KvPath, SecretPath
 from greenlang_secrets.telemetry import Tally
@@ -17,12 +19,18 @@ __all__ = ["Core", "Scoped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """What all views of one service share."""
+    """What all views of one service share.
+
+    Attributes:
+        typed: what secrets were read into, for as long as each of them lives in the cache or
+            anywhere else.
+    """
 
     config: SecretsServiceConfig
     client: VaultClient
     cache: SecretCache[Secret]
     tally: Tally
+    typed: WeakKeyDictionary[Secret, TypedSecret] = field(default_factory=WeakKeyDictionary)
 
 
 class Scoped:

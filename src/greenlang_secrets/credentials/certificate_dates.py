@@ -1,0 +1,60 @@
+"""When a certificate ends, read from the certificate itself.
+
+The standard library shows a certificate's dates of a connection only, and a dependency for one
+date is too much. So this walks the few fields of DER before it (RFC 5280, 4.1) and no others.
+"""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from typing import Final
+
+__all__ = ["not_after_of"]
+
+_SEQUENCE: Final = 0x30
+_VERSION: Final = 0xA0
+_TIMES: Final = {0x17: 13, 0x18: 15}
+"""UTCTime and GeneralizedTime, and their octets: ``YYMMDDHHMMSSZ``, ``YYYYMMDDHHMMSSZ``."""
+
+
+def not_after_of(pem: str) -> datetime:
+    """Return the last moment at which the first certificate of `pem` is valid, in UTC.
+
+    Raises:
+        ValueError: it is no certificate.
+    """
+    certificate, _ = _element(ssl.PEM_cert_to_DER_cert(pem.strip() + "\n"), _SEQUENCE)
+    fields, _ = _element(certificate, _SEQUENCE)  # TBSCertificate
+    if fields[:1] == bytes([_VERSION]):
+        _, fields = _element(fields, _VERSION)
+    for _ in range(3):  # serial number, algorithm, issuer
+        _, fields = _element(fields)
+    validity, _ = _element(fields, _SEQUENCE)
+    _, after = _element(validity)
+    return _time(after)
+
+
+def _element(octets: bytes, tag: int | None = None) -> tuple[bytes, bytes]:
+    """The content of the first element, and what follows it."""
+    if len(octets) < 2 or (tag is not None and octets[0] != tag):
+        raise ValueError
+    begin, length = 2, octets[1]
+    if length & 0x80:  # the next octets are the length
+        begin += length & 0x7F
+        length = int.from_bytes(octets[2:begin], "big")
+    end = begin + length
+    if end > len(octets):
+        raise ValueError
+    return octets[begin:end], octets[end:]
+
+
+def _time(octets: bytes) -> datetime:
+    tag = octets[0] if octets else 0
+    content, _ = _element(octets)
+    if len(content) != _TIMES.get(tag):
+        raise ValueError
+    text = content.decode("ascii")
+    if tag == 0x17:  # two digits of the year: 50 and above are the last century's
+        text = ("19" if int(text[:2]) >= 50 else "20") + text
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)

@@ -77,6 +77,14 @@ class Supervisor:
         task.add_done_callback(self._forget)
         return task
 
+    def give(self, task: asyncio.Task[Any], successor: Supervisor) -> None:
+        """Let another supervisor own a task that runs here; one that has ended stays ended."""
+        if task in self._tasks:
+            self._tasks.discard(task)
+            task.remove_done_callback(self._forget)
+            successor._tasks.add(task)
+            task.add_done_callback(successor._forget)
+
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():

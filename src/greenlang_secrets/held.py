@@ -7,6 +7,7 @@ handle that users get. What makes the values is left to those who publish them.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, Self, TypeVar
@@ -80,6 +81,7 @@ class Held(Generic[T]):
         self._supervisor = supervisor
         self._release = release
         self._released = False
+        self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def current(self) -> T:
@@ -113,11 +115,19 @@ class Held(Generic[T]):
         # From the value of now on: one published before the task begins is a change as well.
         work = self._tell(callback, self._changes.newest)
         task = self._supervisor.spawn(work, name="held.on_change")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
         def stop() -> None:
             task.cancel()
 
         return stop
+
+    def move_to(self, supervisor: Supervisor) -> None:
+        """Have callbacks run in tasks of another service from now on: for a hand-over."""
+        for task in self._telling:
+            self._supervisor.give(task, supervisor)
+        self._supervisor = supervisor
 
     async def _tell(self, callback: OnChange[T], old: T) -> None:
         async for new in self.changes():

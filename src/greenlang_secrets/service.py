@@ -18,8 +18,9 @@ from greenlang_secrets.access import SERVICE, Action, Principal, TenantContext
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
-from greenlang_secrets.credentials import TlsCertificate
+from greenlang_secrets.credentials import DatabaseCredentials, TlsCertificate
 from greenlang_secrets.errors import SecretsError, VaultError
+from greenlang_secrets.leases import HeldLease, LeaseKeeper, certificate, database
 from greenlang_secrets.model import Health, Secret, SecretType
 from greenlang_secrets.paths import PLATFORM, FolderPath, KvPath, Tenant, TenantId
 from greenlang_secrets.telemetry import Tally
@@ -40,6 +41,7 @@ class SecretsService(SecretsView):
     Attributes:
         client: the Vault client below, for engines without a room of their own here.
         cache: the cache; `cache.stats()` counts.
+        leases: what is held under a lease.
         tally: what telemetry exports.
     """
 
@@ -48,6 +50,7 @@ class SecretsService(SecretsView):
     ) -> None:
         self.config = config
         self.client = client
+        self.leases = LeaseKeeper(client, supervisor)
         self.tally = Tally(hits=lambda: self.cache.hits, misses=lambda: self.cache.misses)
         self.cache: SecretCache[Secret] = SecretCache(
             config.cache,
@@ -70,7 +73,8 @@ class SecretsService(SecretsView):
         """Yield a service that has tried to log in; None reads the environment.
 
         A Vault that is away does not keep it from opening; wrong credentials do. At the
-        end background work is stopped and the service's own token revoked (within 2 s).
+        end leases still held are revoked (within 3 s), then the service's own tokens (within
+        2 s), and background work is stopped.
 
         Raises:
             ConfigurationError: a setting is missing or wrong.
@@ -82,6 +86,7 @@ class SecretsService(SecretsView):
             try:
                 yield service
             finally:
+                await service.leases.close()
                 service.tally.close()
                 service.cache.clear()
 
@@ -98,6 +103,74 @@ class SecretsService(SecretsView):
         """
         scope = Tenant(TenantId(tenant))
         return SecretsView(self._core, TenantContext(principal=principal or SERVICE, scope=scope))
+
+    # ------------------------------------------------------------ what is held under a lease
+
+    async def database_credentials(
+        self, role: str, *, static: bool = False, at: str | None = None, mount: str = "database"
+    ) -> HeldLease[DatabaseCredentials]:
+        """Return credentials of a database role that stay valid while they are held.
+
+        ``GET /v1/{mount}/creds/{name}``, or ``static-creds`` with `static` (Vault API: Databases).
+        ``.current`` is read without waiting, so a pool's callback can take it; the lease is
+        renewed, and replaced before its maximum or the end of our token, and `on_change` tells.
+        What was replaced lives to its own end. Who holds the same role shares one account, which
+        is dropped when the last handle is released. `at` is a secret of the type `database`
+        that says where the database is, for ``.dsn()``.
+
+        A static role's password changes when Vault rotates it: it is read again one second after
+        that is due, so a login may fail in between; `refresh` reads it at once.
+
+        Raises:
+            ObjectNotFound: there is no such role.
+            AccessDenied: the service's policies do not allow it.
+            SecretTypeMismatch, SecretIncomplete, SecretNotFound: what is at `at` does not say it.
+            VaultUnavailable: Vault, or the database behind it, gives no answer.
+        """
+
+        async def place() -> DatabaseCredentials | None:
+            return None if at is None else await self.get_typed(at, DatabaseCredentials)
+
+        source = database.static if static else database.dynamic
+        with self.tally.counting(Action.READ) as outcome:
+            outcome.secret_type = SecretType.DATABASE
+            return await self.leases.hold(
+                ("database", mount, role, static, at), source(role, mount=mount, place=place)
+            )
+
+    async def hold_certificate(
+        self,
+        role: str,
+        *,
+        common_name: str,
+        alt_names: Sequence[str] = (),
+        ttl: float | None = None,
+        mount: str = "pki_int",
+    ) -> HeldLease[TlsCertificate]:
+        """Return a certificate that is followed by a new one, with a new key, two thirds into its
+        life; the arguments are those of `certificate`, and so is what is raised.
+
+        The one before is valid to its end and is not revoked.
+        """
+        names = tuple(alt_names)
+        fetch = certificate.issued(
+            role, common_name=common_name, alt_names=names, ttl=ttl, mount=mount
+        )
+        with self.tally.counting(Action.READ) as outcome:
+            outcome.secret_type = SecretType.CERTIFICATE
+            return await self.leases.hold(("pki", mount, role, common_name, names, ttl), fetch)
+
+    async def hand_over(self, successor: SecretsService) -> None:
+        """Have everything that is held under a lease here issued anew by `successor`, and kept there:
+        for a restart inside a process. The handles stay the same, and tell of the change.
+
+        Closing revokes our token, and with it every lease made with it. So hand over first, let
+        logins that have begun end, and close this one then.
+
+        Raises:
+            SecretsError: some could not be issued; they are still kept here, so call again.
+        """
+        await self.leases.hand_over(successor.leases)
 
     async def certificate(
         self,

@@ -19,6 +19,7 @@ from greenlang_secrets.background import Supervisor
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import SecretsError, VaultError
+from greenlang_secrets.following import Followers
 from greenlang_secrets.model import Health, Secret
 from greenlang_secrets.paths import PLATFORM, FolderPath, KvPath, Tenant, TenantId
 from greenlang_secrets.telemetry import Tally
@@ -39,6 +40,7 @@ class SecretsService(SecretsView):
     Attributes:
         client: the Vault client below, for engines without a room of their own here.
         cache: the cache; `cache.stats()` counts.
+        followers: who follows which secret; `followers.changed` is for whoever knows of one.
         tally: what telemetry exports.
     """
 
@@ -55,9 +57,17 @@ class SecretsService(SecretsView):
             as_stale=_as_stale,
             count_of=lambda secret: self.tally.fresh_reads_of(secret.type),
             lives_for=_lives_for,
+            on_answer=lambda *answer: self.followers.learn(*answer),  # noqa: PLW0108  # made below
         )
+        self.followers = Followers(self.cache, supervisor, config.cache, lives_for=_lives_for)
         super().__init__(
-            Core(config=config, client=client, cache=self.cache, tally=self.tally),
+            Core(
+                config=config,
+                client=client,
+                cache=self.cache,
+                followers=self.followers,
+                tally=self.tally,
+            ),
             TenantContext(principal=SERVICE, scope=PLATFORM),
         )
 
@@ -81,6 +91,7 @@ class SecretsService(SecretsView):
             try:
                 yield service
             finally:
+                service.followers.close()
                 service.tally.close()
                 service.cache.clear()
 

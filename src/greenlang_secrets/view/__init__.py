@@ -1,16 +1,16 @@
 """`SecretsView`: what may be done with the secrets of one scope, by one principal.
 
-A view is light: make one per request. Reading and writing are a file each.
+A view is light: make one per request. Reading, following and writing are a file each.
 """
 
 from __future__ import annotations
 
 from greenlang_secrets.view.core import Core
-from greenlang_secrets.view.reading import Reading
+from greenlang_secrets.view.following import Following
 from greenlang_secrets.view.writing import Writing
 
 __all__ = ["Core", "SecretsView"]
 
 
-class SecretsView(Reading, Writing):
+class SecretsView(Following, Writing):
     """Secrets of one scope; get one from `SecretsService.scoped` or `for_tenant`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from greenlang_secrets.access import Action, TenantContext, decide
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.following import Followers
 from greenlang_secrets.model import Secret
 from greenlang_secrets.paths import KvPath, SecretPath
 from greenlang_secrets.telemetry import Tally
@@ -22,6 +23,7 @@ class Core:
     config: SecretsServiceConfig
     client: VaultClient
     cache: SecretCache[Secret]
+    followers: Followers
     tally: Tally
 
 

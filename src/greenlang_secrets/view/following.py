@@ -200,8 +200,8 @@ class Following(Reading):
         and the new secret after each change, as `watch` has it.
 
         It needs no `await`, and the secret need not be there: the following begins behind
-        it, and the first value that can be read is what later ones differ from; that one is
-        not told. Calls come one at a time, in a task of the service; what changes during
+        it, and the first value is what later ones differ from; that one is not told. It is
+        what was read before, if that is fresh still, or else the first that can be read. Calls come one at a time, in a task of the service; what changes during
         one is told in one further call. An exception is logged by its class and ends
         nothing. `stop` of the decorator stops it.
 
@@ -212,7 +212,12 @@ class Following(Reading):
         load = self._loader(path)
         require(self.context, Action.READ)
         followers = self._core.followers
-        return Subscription(followers, lambda: followers.join(self._scope_key, path, load))
+
+        def join() -> Followed:
+            known = self._cache.fresh((self._scope_key, path, None))
+            return followers.join(self._scope_key, path, load, first=known)
+
+        return Subscription(followers, join)
 
     async def _follow(self, path: str) -> Followed:
         first = await self.get(path)

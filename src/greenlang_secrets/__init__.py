@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         WrappingTokenForeign,
         WrappingTokenUsed,
     )
+    from greenlang_secrets.held import Held
     from greenlang_secrets.listing import Page
     from greenlang_secrets.model import (
         Health,
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from greenlang_secrets.service import SecretsService
     from greenlang_secrets.vault import VaultClient
     from greenlang_secrets.version import __version__
-    from greenlang_secrets.view import SecretsView
+    from greenlang_secrets.view import SecretsView, Subscription, Watch
 
 __all__ = [
     "PLATFORM",
@@ -87,6 +88,7 @@ __all__ = [
     "Conflict",
     "Environment",
     "Health",
+    "Held",
     "InvalidPath",
     "InvalidRequest",
     "InvalidSecret",
@@ -124,6 +126,7 @@ __all__ = [
     "SecretsService",
     "SecretsServiceConfig",
     "SecretsView",
+    "Subscription",
     "Tenant",
     "TenantContext",
     "TenantId",
@@ -136,6 +139,7 @@ __all__ = [
     "VersionConflict",
     "VersionDestroyed",
     "VersionNotFound",
+    "Watch",
     "WrappingTokenForeign",
     "WrappingTokenUsed",
     "__version__",
@@ -159,6 +163,7 @@ _HOME = {
     "Conflict": "errors",
     "Environment": "config",
     "Health": "model",
+    "Held": "held",
     "InvalidPath": "errors",
     "InvalidRequest": "errors",
     "InvalidSecret": "errors",
@@ -193,6 +198,7 @@ _HOME = {
     "SecretsService": "service",
     "SecretsServiceConfig": "config",
     "SecretsView": "view",
+    "Subscription": "view",
     "Tenant": "paths",
     "TenantContext": "access",
     "TenantId": "paths",
@@ -205,6 +211,7 @@ _HOME = {
     "VersionConflict": "errors",
     "VersionDestroyed": "errors",
     "VersionNotFound": "errors",
+    "Watch": "view",
     "__version__": "version",
 }
 

@@ -410,6 +410,25 @@ async def test_a_load_under_way_is_overtaken_by_a_change(followers, vault):
     assert followed.current.version == 2
 
 
+async def test_the_loops_own_read_is_overtaken_too(followers, vault, time):
+    """What the loop asked for before the change is let go, and asked for again when it ends."""
+    followed = join(followers, vault)
+    news: list[str] = []
+    task = told(followed, news)
+    vault.gate.clear()
+    await time.pass_by(27)
+    vault.write("two")
+    followers.changed("", "auth/jwt")
+
+    vault.gate.set()
+    await settle()
+
+    assert vault.reads == 2
+    assert news == ["2:two"]
+    assert followed.current.version == 2
+    task.cancel()
+
+
 async def test_catching_up_does_not_wait_for_a_vault_that_is_mute(followers, vault):
     """A write is not held up by its followers for more than a quarter of a second."""
     followed = join(followers, vault)

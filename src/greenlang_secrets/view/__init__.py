@@ -6,10 +6,10 @@ A view is light: make one per request. Reading, following and writing are a file
 from __future__ import annotations
 
 from greenlang_secrets.view.core import Core
-from greenlang_secrets.view.following import Following
+from greenlang_secrets.view.following import Following, Subscription, Watch
 from greenlang_secrets.view.writing import Writing
 
-__all__ = ["Core", "SecretsView"]
+__all__ = ["Core", "SecretsView", "Subscription", "Watch"]
 
 
 class SecretsView(Following, Writing):

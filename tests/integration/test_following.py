@@ -296,6 +296,23 @@ async def test_a_closed_watch_is_given_up_at_once_and_has_ended(slow):
     await until(lambda: running(slow) == 0)
 
 
+async def test_closing_ends_a_step_that_waits(slow):
+    """A watch may be closed by somebody else than who waits for it, and only that watch ends."""
+    await slow.create("x", {"k": "one"})
+    seen: list[str] = []
+    mine = slow.watch("x")
+    task, other = collecting(mine, []), collecting(slow.watch("x"), seen)
+    await until(lambda: seen == ["one"])
+
+    await mine.aclose()
+    async with asyncio.timeout(5):
+        await task
+    await slow.put("x", {"k": "two"})
+    await until(lambda: seen == ["one", "two"])
+
+    other.cancel()
+
+
 async def test_a_step_that_was_given_up_goes_on_where_it_was(slow):
     """With a time limit for a step, nothing is given twice, and no change is lost."""
     await slow.create("x", {"k": "one"})

@@ -62,7 +62,10 @@ class Watch(AsyncIterator[Secret]):
         return changes.follow(newest=self._last is None or differs(self._last, changes.newest))
 
     def _leave(self) -> None:
-        followed, self._followed, self._follower = self._followed, None, None
+        followed, follower = self._followed, self._follower
+        self._followed = self._follower = None
+        if follower is not None:
+            follower.stop()  # a step may be waiting in another task
         if followed is not None:
             self._followers.leave(followed)
 
@@ -180,8 +183,8 @@ class Following(Reading):
         followed = await self._follow(path)
 
         async def release() -> None:
-            if forgotten.detach() is not None:
-                followers.leave(followed)
+            forgotten.detach()
+            followers.leave(followed)
 
         handle = Held(
             look=lambda: followed.current,

@@ -284,6 +284,7 @@ async def test_new_version_of_equal_data_is_current_and_not_told(followers, vaul
 
     assert news == []
     assert followed.current.version == 2
+    assert (await anext(followed.changes.follow())).version == 2  # who comes now begins with it
     task.cancel()
 
 

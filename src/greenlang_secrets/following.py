@@ -91,6 +91,8 @@ class Followed:
         self._value: Secret | None = None
         self._stale: Secret | None = None
         self._error: SecretsError | None = None
+        self._gone = False  # the error means that there is no value for us
+        self._logged = ""  # the code that failed last
         self._fresh_until = 0.0
         self._stale_until = 0.0
         self._lives_until = 0.0
@@ -113,7 +115,7 @@ class Followed:
         error, value = self._error, self._value
         if self._shared.closed:
             raise RuntimeError("the service is closed; open it anew")
-        if value is None or _means_no(error):
+        if value is None or self._gone:
             raise (error or self._shared.away).again()
         if now >= self._lives_until:
             raise SecretDeleted(
@@ -155,11 +157,13 @@ class Followed:
         self._woken.set()  # it has a new time to ask at
 
     def _miss(self, error: SecretsError) -> None:
-        if self._error is None or self._error.code != error.code:
+        if self._logged != error.code:
+            self._logged = error.code
             path = str(self.key[1])
             _log.warning("following.failed", extra={"code": error.code, "path": path})
-        if not (_means_no(self._error) and error.retryable):
-            self._error = error.again()  # an outage does not bring back what is gone
+        if not (self._gone and error.retryable):  # an outage does not bring back what is gone
+            self._error = error.again()
+            self._gone = isinstance(error, AccessDenied | SecretUnavailable)
         self._ask_within(_PROBE if error.retryable else self._shared.period)
 
     def _take(self, value: Secret, asked_at: float) -> None:
@@ -170,11 +174,12 @@ class Followed:
         elif _precedes(value, self._value):
             self._ask_within(shared.period)
             return
-        elif _means_no(self._error) or differs(self._value, value):
+        elif self._gone or differs(self._value, value):
             self.changes.publish(value)
         else:
             self.changes.replace(value)
         self._value, self._stale, self._error = value, None, None
+        self._gone, self._logged = False, ""
         lives = shared.lives_for(value)
         self._lives_until = asked_at + lives
         self._fresh_until = asked_at + shared.period
@@ -203,11 +208,6 @@ class Followed:
         self._ask_within(_PROBE)
         with suppress(SecretsError):  # `learn` has it already
             await self._shared.cache.renew((*self.key, None), self._load, at_once=self._overtaken)
-
-
-def _means_no(error: SecretsError | None) -> bool:
-    """Whether it says that there is no value for us, as opposed to no answer."""
-    return isinstance(error, AccessDenied | SecretUnavailable)
 
 
 def _precedes(value: Secret, known: Secret) -> bool:

@@ -647,11 +647,14 @@ async def test_what_fails_is_logged_once_and_without_values(followers, vault, ti
     with caplog.at_level(logging.WARNING, logger="greenlang_secrets"):
         vault.error = SecretNotFound(path="auth/jwt")
         await time.pass_by(100)
+        vault.error = VaultUnavailable("sealed")
+        await time.pass_by(100)
         vault.error = AccessDenied(path="auth/jwt")
         await time.pass_by(100)
 
     assert [(record.message, record.code, record.path) for record in caplog.records] == [
         ("following.failed", "secret_not_found", "auth/jwt"),
+        ("following.failed", "vault_unavailable", "auth/jwt"),
         ("following.failed", "permission_denied", "auth/jwt"),
     ]
 

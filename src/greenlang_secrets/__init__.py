@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         WrappingTokenForeign,
         WrappingTokenUsed,
     )
+    from greenlang_secrets.held import Held
     from greenlang_secrets.listing import Page
     from greenlang_secrets.model import (
         Health,
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
     from greenlang_secrets.vault import VaultClient
     from greenlang_secrets.vault.transit_values import Encrypted, Plaintext
     from greenlang_secrets.version import __version__
-    from greenlang_secrets.view import SecretsView
+    from greenlang_secrets.view import SecretsView, Subscription, Watch
 
 __all__ = [
     "PLATFORM",
@@ -105,6 +106,7 @@ __all__ = [
     "EncryptionKey",
     "Environment",
     "Health",
+    "Held",
     "InvalidPath",
     "InvalidRequest",
     "InvalidSecret",
@@ -147,6 +149,7 @@ __all__ = [
     "SecretsServiceConfig",
     "SecretsView",
     "ServiceToken",
+    "Subscription",
     "Tenant",
     "TenantContext",
     "TenantId",
@@ -161,6 +164,7 @@ __all__ = [
     "VersionConflict",
     "VersionDestroyed",
     "VersionNotFound",
+    "Watch",
     "WrappingTokenForeign",
     "WrappingTokenUsed",
     "__version__",
@@ -196,6 +200,7 @@ _HOME = {
     "Conflict": "errors",
     "Environment": "config",
     "Health": "model",
+    "Held": "held",
     "InvalidPath": "errors",
     "InvalidRequest": "errors",
     "InvalidSecret": "errors",
@@ -230,6 +235,7 @@ _HOME = {
     "SecretsService": "service",
     "SecretsServiceConfig": "config",
     "SecretsView": "view",
+    "Subscription": "view",
     "Tenant": "paths",
     "TenantContext": "access",
     "TenantId": "paths",
@@ -242,6 +248,7 @@ _HOME = {
     "VersionConflict": "errors",
     "VersionDestroyed": "errors",
     "VersionNotFound": "errors",
+    "Watch": "view",
     "__version__": "version",
 }
 

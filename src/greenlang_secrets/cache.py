@@ -22,10 +22,10 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.background import Supervisor
+from greenlang_secrets.cache_entries import CacheKey, CacheStats, Entry, Flight
 from greenlang_secrets.config import CacheConfig
 from greenlang_secrets.errors import (
     AccessDenied,
@@ -38,9 +38,6 @@ __all__ = ["CacheKey", "CacheStats", "SecretCache"]
 
 V = TypeVar("V")
 
-CacheKey = tuple[Hashable, Hashable, Hashable]
-"""(scope, path, version); what shares the first two is invalidated together."""
-
 _AHEAD: Final = 0.8
 """The share of the fresh time after which a hit starts a refresh."""
 
@@ -52,65 +49,6 @@ _PROBE: Final = 0.5
 
 _OVERHEAD: Final = 700
 """Octets of an entry beside its keys and values; benchmarks/ measures the real figure."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheStats:
-    """Counts since the cache was made, and what it holds now.
-
-    Attributes:
-        hits: answered fresh, without waiting.
-        misses: all others; `stale_serves` and `coalesced` are among them.
-        coalesced: joined a load that another caller had begun.
-    """
-
-    entries: int
-    bytes: int
-    hits: int
-    misses: int
-    stale_serves: int
-    coalesced: int
-    evictions: int
-
-
-class _Entry(Generic[V]):
-    """A value, or a remembered error, and when it stops being what."""
-
-    __slots__ = (
-        "asked_at",
-        "count",
-        "error",
-        "fresh_until",
-        "refresh_at",
-        "size",
-        "stale",
-        "stale_until",
-        "value",
-    )
-
-    def __init__(self, *, asked_at: float) -> None:
-        self.asked_at = asked_at
-        self.value: V | None = None
-        self.stale: V | None = None
-        self.error: SecretsError | None = None
-        self.count: list[int] = [0]
-        self.refresh_at = 0.0
-        self.fresh_until = 0.0
-        self.stale_until = 0.0
-        self.size = 0
-
-
-class _Flight(Generic[V]):
-    """A load under way. `kept` turns False when the key is invalidated meanwhile: those who
-    wait still get the result, which may be the state before, but it is not stored.
-    """
-
-    __slots__ = ("began", "kept", "task")
-
-    def __init__(self) -> None:
-        self.began = False
-        self.kept = True
-        self.task: asyncio.Task[V]
 
 
 class SecretCache(Generic[V]):
@@ -129,10 +67,13 @@ class SecretCache(Generic[V]):
         as_stale: Callable[[V], V],
         count_of: Callable[[V], list[int]] = lambda _: [0],
         lives_for: Callable[[V], float] = lambda _: float("inf"),
+        on_answer: Callable[[CacheKey, V | SecretsError, float], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`size_of` gives a value's octets, `as_stale` its twin marked stale, and `lives_for`
-        the seconds after which it must not be served at all.
+        the seconds after which it must not be served at all. `on_answer` is told the key of
+        each load, what came of it, and when it was asked for; not of one that an invalidation
+        has overtaken.
         """
         self._config = config
         self._supervisor = supervisor
@@ -140,9 +81,10 @@ class SecretCache(Generic[V]):
         self._as_stale = as_stale
         self._count_of = count_of
         self._lives_for = lives_for
+        self._on_answer = on_answer
         self._clock = clock
-        self._entries: OrderedDict[CacheKey, _Entry[V]] = OrderedDict()
-        self._flights: dict[CacheKey, _Flight[V]] = {}
+        self._entries: OrderedDict[CacheKey, Entry[V]] = OrderedDict()
+        self._flights: dict[CacheKey, Flight[V]] = {}
         self._groups: dict[tuple[Hashable, Hashable], set[CacheKey]] = {}
         self._bytes = 0
         self._outage = False
@@ -199,13 +141,28 @@ class SecretCache(Generic[V]):
             self._flights.pop(key).kept = False
         return await _landing(self._join(key, load))
 
-    def _usable(self, entry: _Entry[V], now: float, max_age: float | None) -> bool:
+    async def renew(
+        self, key: CacheKey, load: Callable[[], Awaitable[V]], *, at_once: bool = False
+    ) -> bool:
+        """Load a value that nobody reads just now, and keep it: joins a load under way, and
+        counts nothing. Return False, without loading, while an outage lasts and its probe of
+        this half second is taken, unless `at_once`.
+
+        Raises:
+            SecretsError: what `load` raised; a value held before stays, unless that says no.
+        """
+        if self._outage and not at_once and not self._may_probe(self._clock()):
+            return False
+        await _landing(self._fly(key, load))
+        return True
+
+    def _usable(self, entry: Entry[V], now: float, max_age: float | None) -> bool:
         if now >= entry.fresh_until and now >= entry.stale_until:
             return False
         return max_age is None or now - entry.asked_at <= max_age
 
     def _fresh_hit(
-        self, key: CacheKey, entry: _Entry[V], load: Callable[[], Awaitable[V]], now: float
+        self, key: CacheKey, entry: Entry[V], load: Callable[[], Awaitable[V]], now: float
     ) -> V:
         self.hits += 1
         self._entries.move_to_end(key)
@@ -222,7 +179,7 @@ class SecretCache(Generic[V]):
     async def _stale_hit(
         self,
         key: CacheKey,
-        entry: _Entry[V],
+        entry: Entry[V],
         load: Callable[[], Awaitable[V]],
         now: float,
         max_age: float | None,
@@ -250,7 +207,7 @@ class SecretCache(Generic[V]):
         self._probe_at = now + _PROBE
         return True
 
-    def _stale(self, key: CacheKey, entry: _Entry[V]) -> V:
+    def _stale(self, key: CacheKey, entry: Entry[V]) -> V:
         self.stale_serves += 1
         if key in self._entries:
             self._entries.move_to_end(key)
@@ -259,22 +216,22 @@ class SecretCache(Generic[V]):
             entry.stale = self._as_stale(entry.value)
         return entry.stale
 
-    def _join(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> _Flight[V]:
+    def _join(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> Flight[V]:
         flight = self._flights.get(key)
         if flight is not None:
             self.coalesced += 1
             return flight
         return self._fly(key, load)
 
-    def _fly(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> _Flight[V]:
+    def _fly(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> Flight[V]:
         flight = self._flights.get(key)
         if flight is None:
-            flight = _Flight()
+            flight = Flight()
             flight.task = self._supervisor.spawn(self._load(key, load, flight), name="cache.load")
             self._flights[key] = flight
         return flight
 
-    async def _load(self, key: CacheKey, load: Callable[[], Awaitable[V]], flight: _Flight[V]) -> V:
+    async def _load(self, key: CacheKey, load: Callable[[], Awaitable[V]], flight: Flight[V]) -> V:
         asked_at = self._clock()
         flight.began = True
         try:
@@ -283,6 +240,7 @@ class SecretCache(Generic[V]):
             self._note(error)
             if flight.kept:
                 self._remember(key, error, asked_at)
+                self._on_answer(key, error, asked_at)
             raise
         finally:
             if self._flights.get(key) is flight:
@@ -290,6 +248,7 @@ class SecretCache(Generic[V]):
         self._outage = False
         if flight.kept:
             self._store(key, value, asked_at)
+            self._on_answer(key, value, asked_at)
         return value
 
     def _note(self, error: SecretsError) -> None:
@@ -308,7 +267,7 @@ class SecretCache(Generic[V]):
         if size * 100 > config.max_bytes:
             return  # it alone would push out a hundredth of everything
         lives = self._lives_for(value)
-        entry: _Entry[V] = _Entry(asked_at=asked_at)
+        entry: Entry[V] = Entry(asked_at=asked_at)
         entry.value = value
         entry.count = self._count_of(value)
         entry.size = size
@@ -325,13 +284,13 @@ class SecretCache(Generic[V]):
         seconds = config.denied_for if isinstance(error, AccessDenied) else config.missing_for
         if seconds <= 0:
             return
-        entry: _Entry[V] = _Entry(asked_at=asked_at)
+        entry: Entry[V] = Entry(asked_at=asked_at)
         entry.error = error.again()
         entry.size = _OVERHEAD
         entry.fresh_until = asked_at + seconds
         self._insert(key, entry)
 
-    def _insert(self, key: CacheKey, entry: _Entry[V]) -> None:
+    def _insert(self, key: CacheKey, entry: Entry[V]) -> None:
         self._entries[key] = entry
         self._groups.setdefault(key[:2], set()).add(key)
         self._bytes += entry.size
@@ -380,7 +339,7 @@ class SecretCache(Generic[V]):
         )
 
 
-async def _landing(flight: _Flight[V]) -> V:
+async def _landing(flight: Flight[V]) -> V:
     """Wait for a load that others may wait for too, and raise an error of one's own: the task's
     would collect a traceback from each of its waiters.
     """

@@ -11,12 +11,13 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, Self, TypeVar
+from weakref import WeakSet
 
 import anyio
 
 from greenlang_secrets.background import Supervisor, reported
 
-__all__ = ["Changes", "Held", "OnChange"]
+__all__ = ["Changes", "Follower", "Held", "OnChange", "tell"]
 
 T = TypeVar("T")
 
@@ -25,40 +26,97 @@ OnChange = Callable[[T, T], Awaitable[None] | None]
 
 
 class Changes(Generic[T]):
-    """The newest of a series of values, beginning with `first`."""
+    """The newest of a series of values, beginning with `first`.
+
+    Attributes:
+        newest: the value now.
+        number: how many changes there have been.
+        closed: whether no more will come.
+    """
 
     def __init__(self, first: T) -> None:
         self.newest = first
-        self._number = 0
-        self._closed = False
-        self._next = anyio.Event()
+        self.number = 0
+        self.closed = False
+        self._waiting: set[anyio.Event] = set()
 
     def publish(self, value: T) -> None:
         """Make `value` the newest and wake who follows."""
         self.newest = value
-        self._number += 1
+        self.number += 1
         self._wake()
+
+    def replace(self, value: T) -> None:
+        """Make `value` the newest and tell nobody: it means the same as the one before."""
+        self.newest = value
 
     def close(self) -> None:
         """End every iteration; the newest value stays."""
-        self._closed = True
+        self.closed = True
         self._wake()
 
     def _wake(self) -> None:
-        woken, self._next = self._next, anyio.Event()
-        woken.set()
+        for woken in self._waiting:
+            woken.set()
 
-    async def follow(self) -> AsyncIterator[T]:
-        """Yield the newest value now, and then each time it has changed, until `close`."""
-        seen = -1
-        while True:
-            if seen != self._number:
-                seen = self._number
-                yield self.newest
-            elif self._closed:
-                return
-            else:
-                await self._next.wait()
+    async def wait(self, woken: anyio.Event) -> None:
+        """Return at the next change, at the end, or when `woken` is set."""
+        self._waiting.add(woken)
+        try:
+            await woken.wait()
+        finally:
+            self._waiting.discard(woken)
+
+    def follow(self, *, newest: bool = True) -> Follower[T]:
+        """Return an iterator over the newest value now (unless `newest` is False), and then each
+        time it has changed, until `close`.
+        """
+        return Follower(self, -1 if newest else self.number)
+
+
+class Follower(AsyncIterator[T]):
+    """One who follows `Changes`; `seen` is the number of the last change it knows of.
+
+    On cancellation: a cancelled step has taken nothing, and the next one goes on from there.
+    """
+
+    def __init__(self, changes: Changes[T], seen: int) -> None:
+        self._changes = changes
+        self._seen = seen
+        self._stopped = False
+        self._waiting: set[anyio.Event] = set()
+
+    async def __anext__(self) -> T:
+        changes = self._changes
+        while not self._stopped:
+            if self._seen != changes.number:
+                self._seen = changes.number
+                return changes.newest
+            if changes.closed:
+                break
+            woken = anyio.Event()
+            self._waiting.add(woken)
+            try:
+                await changes.wait(woken)
+            finally:
+                self._waiting.discard(woken)
+        raise StopAsyncIteration
+
+    def stop(self) -> None:
+        """End this iteration, and no other; a second call does nothing."""
+        self._stopped = True
+        for woken in self._waiting:
+            woken.set()
+
+
+async def tell(follower: Follower[T], callback: OnChange[T], old: T) -> None:
+    """Call `callback` with the old and the new value for each of `follower`'s, one at a time.
+
+    An exception is logged by its class, and the next change is told all the same.
+    """
+    async for new in follower:
+        await reported(_call(callback, old, new), name="on_change")
+        old = new
 
 
 class Held(Generic[T]):
@@ -81,6 +139,7 @@ class Held(Generic[T]):
         self._supervisor = supervisor
         self._release = release
         self._released = False
+        self._followers: WeakSet[Follower[T]] = WeakSet()
         self._telling: set[asyncio.Task[None]] = set()
 
     @property
@@ -89,39 +148,40 @@ class Held(Generic[T]):
 
         Raises:
             SecretsError: there is none any more, with the reason.
-            RuntimeError: it was released.
+            RuntimeError: it was released, or the service closed.
         """
         if self._released:
             raise RuntimeError("this was released; hold it anew")
         return self._look()
 
-    async def changes(self) -> AsyncIterator[T]:
-        """Yield the value now and then each new one: the newest only, never a queue of old ones.
-
-        Ends when it is released or the service closes.
+    def changes(self) -> Follower[T]:
+        """Iterate over the value now and then each new one: the newest only, never a queue of
+        old ones. Ends when it is released or the service closes.
         """
-        async for value in self._changes.follow():
-            if self._released:
-                return
-            yield value
+        return self._follow(newest=True)
+
+    def _follow(self, *, newest: bool) -> Follower[T]:
+        follower = self._changes.follow(newest=newest)
+        self._followers.add(follower)
+        if self._released:
+            follower.stop()
+        return follower
 
     def on_change(self, callback: OnChange[T]) -> Callable[[], None]:
         """Call `callback` with the old and the new value after each change; return what stops it.
 
         It may be a coroutine function. It runs in a task of the service, one call at a time;
         what changes while it runs is told in one further call, with the newest value. An
-        exception is logged by its class, and the next change is told all the same.
+        exception is logged by its class, and the next change is told all the same. A call
+        under way when it is stopped goes on to its end.
         """
         # From the value of now on: one published before the task begins is a change as well.
-        work = self._tell(callback, self._changes.newest)
+        follower = self._follow(newest=False)
+        work = self._tell(follower, callback, self._changes.newest)
         task = self._supervisor.spawn(work, name="held.on_change")
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
-
-        def stop() -> None:
-            task.cancel()
-
-        return stop
+        return follower.stop
 
     def move_to(self, supervisor: Supervisor) -> None:
         """Have callbacks run in tasks of another service from now on: for a hand-over."""
@@ -129,16 +189,16 @@ class Held(Generic[T]):
             self._supervisor.give(task, supervisor)
         self._supervisor = supervisor
 
-    async def _tell(self, callback: OnChange[T], old: T) -> None:
-        async for new in self.changes():
-            if new is not old:
-                await reported(_call(callback, old, new), name="on_change")
-                old = new
+    async def _tell(self, follower: Follower[T], callback: OnChange[T], old: T) -> None:
+        # A method, so that the handle lives, and holds, for as long as its callbacks do.
+        await tell(follower, callback, old)
 
     async def release(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Give it back, and end its iterations and callbacks; a second call does nothing."""
         if not self._released:
             self._released = True
+            for follower in self._followers:
+                follower.stop()
             await self._release()
 
     async def __aenter__(self) -> Self:

@@ -20,6 +20,7 @@ from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.credentials import DatabaseCredentials, TlsCertificate
 from greenlang_secrets.errors import SecretsError, VaultError
+from greenlang_secrets.following import Followers
 from greenlang_secrets.leases import HeldLease, LeaseKeeper, certificate, database
 from greenlang_secrets.model import Health, Secret, SecretType
 from greenlang_secrets.paths import PLATFORM, FolderPath, KvPath, Tenant, TenantId
@@ -42,6 +43,7 @@ class SecretsService(SecretsView):
         client: the Vault client below, for engines without a room of their own here.
         cache: the cache; `cache.stats()` counts.
         leases: what is held under a lease.
+        followers: who follows which secret; `followers.changed` is for whoever knows of one.
         tally: what telemetry exports.
     """
 
@@ -59,9 +61,17 @@ class SecretsService(SecretsView):
             as_stale=_as_stale,
             count_of=lambda secret: self.tally.fresh_reads_of(secret.type),
             lives_for=_lives_for,
+            on_answer=lambda *answer: self.followers.learn(*answer),  # noqa: PLW0108  # made below
         )
+        self.followers = Followers(self.cache, supervisor, config.cache, lives_for=_lives_for)
         super().__init__(
-            Core(config=config, client=client, cache=self.cache, tally=self.tally),
+            Core(
+                config=config,
+                client=client,
+                cache=self.cache,
+                followers=self.followers,
+                tally=self.tally,
+            ),
             TenantContext(principal=SERVICE, scope=PLATFORM),
         )
 
@@ -87,6 +97,7 @@ class SecretsService(SecretsView):
                 yield service
             finally:
                 await service.leases.close()
+                service.followers.close()
                 service.tally.close()
                 service.cache.clear()
 

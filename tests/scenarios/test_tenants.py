@@ -78,6 +78,32 @@ async def test_colliding_names_of_similar_tenants_stay_apart(secrets, bao):
     )
 
 
+async def test_followers_of_similar_tenants_stay_apart(secrets, bao):
+    """Loops of tenants a, ab and a-b at the same path read, each with its tenant's own token, what
+    is the tenant's: a change of one is told to nobody else.
+    """
+    watches = {}
+    for tenant in NAMES:
+        view = secrets.for_tenant(tenant)
+        await view.create("b/k", {"of": tenant})
+        watches[tenant] = view.watch("b/k")
+    first = {tenant: (await anext(watch))["of"].reveal() for tenant, watch in watches.items()}
+    steps = {tenant: asyncio.ensure_future(anext(watch)) for tenant, watch in watches.items()}
+    mark = await bao.audit_mark()
+
+    await bao.request("POST", "secret/data/tenants/ab/b/k", {"data": {"of": "ab again"}})
+    secrets.followers.changed("ab", "b/k")
+    told = await asyncio.wait_for(steps["ab"], 5)
+
+    assert first == {tenant: tenant for tenant in NAMES}
+    assert told["of"].reveal() == "ab again"
+    assert not steps["a"].done()
+    assert not steps["a-b"].done()
+    assert await kv_paths(bao, mark) == {"secret/data/tenants/ab/b/k"}
+    for step in steps.values():
+        step.cancel()
+
+
 async def test_tenant_sees_only_its_own_names_in_a_listing(secrets):
     """A listing begins and ends in the tenant's own prefix."""
     for tenant in NAMES:

@@ -6,10 +6,13 @@ report the ignore as unused.
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import assert_type
 
 import greenlang_secrets as gs
+
+Stop = Callable[[], None]
 
 
 async def opening(config: gs.SecretsServiceConfig) -> None:
@@ -123,6 +126,49 @@ async def misreading(secrets: gs.SecretsService, secret: gs.Secret) -> None:
     "password=" + secret["password"]  # type: ignore[operator]  # not revealed
     secret.version = 4  # type: ignore[misc]  # frozen
     secret.data["password"] = "x"  # type: ignore[index]  # no assignment
+
+
+async def following(secrets: gs.SecretsService) -> None:
+    """Changes are iterated over, looked at, or told to a function that stays what it is."""
+    async for secret in secrets.watch("a"):
+        assert_type(secret, gs.Secret)
+    assert_type(secrets.watch("a"), gs.Watch)
+    async with aclosing(secrets.watch("a")) as watch:
+        assert_type(await anext(watch), gs.Secret)
+
+    handle = await secrets.hold("a")
+    assert_type(handle, gs.Held[gs.Secret])
+    assert_type(handle.current, gs.Secret)
+    assert_type(handle.current["k"].reveal(), str)
+    async with await secrets.for_tenant("acme").hold("a") as held:
+        assert_type([each.version async for each in held.changes()], list[int])
+    assert_type(handle.on_change(lambda old, new: None), Stop)
+    assert_type(await handle.release(), None)
+
+    subscription = secrets.on_change("a")
+    assert_type(subscription, gs.Subscription)
+
+    @subscription
+    async def reload(old: gs.Secret, new: gs.Secret) -> None: ...
+
+    @secrets.on_change("a")
+    def note(old: gs.Secret, new: gs.Secret) -> None: ...
+
+    assert_type(await reload(handle.current, handle.current), None)
+    note(handle.current, handle.current)
+    assert_type(subscription.stop(), None)
+
+
+async def misfollowing(secrets: gs.SecretsService) -> None:
+    """What would never be called, or never be awaited, does not type-check."""
+    (await secrets.watch("a"))  # type: ignore[misc]  # it is iterated over
+    secrets.hold("a").release()  # type: ignore[attr-defined]  # not awaited
+    secrets.watch("a", version=3)  # type: ignore[call-arg]  # a pinned version does not change
+
+    @secrets.on_change("a")  # type: ignore[type-var]  # a callback has two arguments
+    def reload(new: gs.Secret) -> None: ...
+
+    secrets.on_change(reload)  # type: ignore[arg-type]  # of which path?
 
 
 async def writing(secrets: gs.SecretsService) -> None:

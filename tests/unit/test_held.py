@@ -162,6 +162,86 @@ async def test_released_handle_refuses_and_its_followers_end():
             _ = handle.current
 
 
+async def test_released_handle_ends_those_who_wait():
+    """Release ends its own iterations and callbacks where they wait, and nobody else's."""
+    changes = Changes(1)
+
+    async def release() -> None:
+        pass  # another holder goes on
+
+    async def collect(follower) -> list[int]:
+        return [value async for value in follower]
+
+    async with Supervisor() as supervisor:
+        handle = Held(
+            look=lambda: changes.newest, changes=changes, supervisor=supervisor, release=release
+        )
+        told: list[int] = []
+        handle.on_change(lambda _, new: told.append(new))
+        mine = asyncio.create_task(collect(handle.changes()))
+        other = asyncio.create_task(collect(changes.follow()))
+        await settle()
+
+        await handle.release()
+        await settle()
+        running = supervisor.running
+        changes.publish(2)
+        changes.close()
+
+        assert (running, told) == (0, [])
+        assert await mine == [1]
+        assert await other == [1, 2]
+        assert await collect(handle.changes()) == []
+
+
+async def test_cancelled_step_takes_nothing():
+    """A step that is cancelled while it waits loses no change, and leaves nothing behind."""
+    changes = Changes(1)
+    follower = changes.follow(newest=False)
+    step = asyncio.create_task(anext(follower))
+    await settle()
+    step.cancel()
+    await settle()
+    changes.publish(2)
+
+    assert step.cancelled()
+    assert changes._waiting == set()
+    assert await anext(follower) == 2
+
+
+async def test_replacement_is_the_newest_and_not_told():
+    """What means the same becomes the newest, and nobody is told."""
+    changes = Changes(1)
+    follower = changes.follow(newest=False)
+    changes.replace(2)
+    newest = changes.newest
+    changes.close()
+
+    assert newest == 2
+    assert [value async for value in follower] == []
+
+
+async def test_call_under_way_goes_on_when_stopped():
+    """A callback that stops itself comes to its end, and is not called again."""
+    told: list[str] = []
+    changes = Changes(1)
+    async with Supervisor() as supervisor:
+
+        async def once(_: int, new: int) -> None:
+            stop()
+            await asyncio.sleep(0)
+            told.append(f"{new} done")
+
+        stop = held(changes, supervisor).on_change(once)
+        changes.publish(2)
+        await settle()
+        changes.publish(3)
+        await settle()
+
+        assert told == ["2 done"]
+        assert supervisor.running == 0
+
+
 async def test_reported_gives_the_result():
     """What does not raise is returned."""
     assert await reported(asyncio.sleep(0, 7), name="x") == 7

@@ -9,6 +9,7 @@ from greenlang_secrets.access import Action, TenantContext, decide
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.credentials import TypedSecret
+from greenlang_secrets.following import Followers
 from greenlang_secrets.model import Secret
 from greenlang_secrets.paths import KvPath, SecretPath
 from greenlang_secrets.telemetry import Tally
@@ -29,6 +30,7 @@ class Core:
     config: SecretsServiceConfig
     client: VaultClient
     cache: SecretCache[Secret]
+    followers: Followers
     tally: Tally
     typed: WeakKeyDictionary[Secret, TypedSecret] = field(default_factory=WeakKeyDictionary)
 

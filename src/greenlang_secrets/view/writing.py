@@ -152,7 +152,11 @@ class Writing(Scoped):
         """Parse, decide, and forget what the cache holds once the write may have changed it: after
         an unknown outcome, a conflict or a cancellation it may be old as well. After an
         error that says "nothing was done" it is kept, to be served while Vault is away.
+
+        Who follows the path has the new state before the caller has the answer, unless
+        reading it takes more than 0.25 s.
         """
+        followers = self._core.followers
         with self._core.tally.counting(action) as outcome:
             path = self._kv_path(raw_path)
             require(self.context, action)
@@ -162,6 +166,7 @@ class Writing(Scoped):
             except (VaultUnavailable, AuthenticationLost, InvalidRequest):
                 raise
             except BaseException:
-                self._cache.invalidate(self._scope_key, raw_path)
+                followers.changed(self._scope_key, raw_path)
                 raise
-            self._cache.invalidate(self._scope_key, raw_path)
+            followers.changed(self._scope_key, raw_path)
+            await followers.caught_up(self._scope_key, raw_path)

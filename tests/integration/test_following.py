@@ -66,7 +66,8 @@ def value(secret: gs.Secret) -> str:
 
 
 def running(service: gs.SecretsService) -> int:
-    return service.followers.supervisor.running
+    tasks = service.followers.supervisor._tasks
+    return sum(task.get_name() != "vault.keep" for task in tasks)  # which every service has
 
 
 def collecting(watch: gs.Watch, into: list[str]) -> asyncio.Task[None]:

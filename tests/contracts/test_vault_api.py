@@ -9,8 +9,9 @@ import re
 
 import pytest
 
-import greenlang_secrets.vault
+import greenlang_secrets.vault.auth
 from contracts.markdown import ROOT, rows
+from greenlang_secrets.vault.auth.login import AuthMethod
 
 PAGE = ROOT / "docs" / "reference" / "vault-api.md"
 
@@ -69,9 +70,26 @@ def _methods(value: type) -> set[str]:
     }
 
 
+def logins() -> set[str]:
+    """Return ``Class.login`` of every way to log in."""
+    modules = [
+        importlib.import_module(f"{greenlang_secrets.vault.auth.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(greenlang_secrets.vault.auth.__path__)
+    ]
+    return {
+        f"{value.__name__}.login"
+        for module in modules
+        for value in vars(module).values()
+        if inspect.isclass(value) and AuthMethod in value.__mro__[1:]
+    }
+
+
 def in_code() -> set[str]:
-    """Return ``Class.method`` of every engine."""
-    return {f"{name}.{method}" for name, engine in classes().items() for method in _methods(engine)}
+    """Return ``Class.method`` of every engine, and of every way to log in."""
+    engines = classes().items()
+    return logins() | {
+        f"{name}.{method}" for name, engine in engines for method in _methods(engine)
+    }
 
 
 def in_page(text: str) -> list[str]:
@@ -104,6 +122,7 @@ def test_what_is_left_out_has_a_reason() -> None:
 def test_engines_are_found() -> None:
     """The control of the search: it finds these engines, so an empty page could not pass."""
     assert set(classes()) >= ENGINES
+    assert len(logins()) == 7
 
 
 @pytest.mark.parametrize(

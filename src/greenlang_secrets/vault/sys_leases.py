@@ -149,8 +149,9 @@ class Leases:
         """
         accepted(await self._post("revoke-prefix", {"sync": wait}, *prefix.split("/")))
 
-    async def list(self, prefix: str) -> tuple[str, ...]:
-        """Return the last parts of the lease ids below a path; a folder's ends with a slash.
+    async def list(self, prefix: str = "") -> tuple[str, ...]:
+        """Return the last parts of the lease ids below a path, or of all; a folder's ends with
+        a slash.
 
         ``LIST /v1/sys/leases/lookup/{prefix}`` (Vault API: "/sys/leases", "List Leases"; needs
         `sudo`).
@@ -159,7 +160,7 @@ class Leases:
             InvalidPath: the prefix is outside the grammar of paths.
             AccessDenied: the token's policies do not allow it.
         """
-        path = ApiPath.of("sys", "leases", "lookup", *prefix.split("/"))
+        path = ApiPath.of("sys", "leases", "lookup", *(prefix.split("/") if prefix else ()))
         return names_of(await self._call(VaultRequest(method="LIST", path=path)))
 
     async def _post(self, what: str, body: dict[str, Any], *prefix: str) -> VaultResponse:

@@ -149,6 +149,7 @@ async def test_prefix_ends_at_a_slash(leases, database):
         await leases.lookup(ended)
     assert await leases.list(f"{mount}/creds/apple") == (living.rpartition("/")[2],)
     assert await leases.list(f"{mount}/creds/app") == ()
+    assert f"{mount}/" in await leases.list()
 
 
 async def test_prefix_outside_the_grammar_is_not_sent(leases):

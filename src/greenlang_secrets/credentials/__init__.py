@@ -16,7 +16,7 @@ from greenlang_secrets.credentials.origin import Credentials
 from greenlang_secrets.credentials.redis import RedisCredentials
 from greenlang_secrets.credentials.service_token import ServiceToken
 from greenlang_secrets.credentials.tls import TlsCertificate
-from greenlang_secrets.errors import SecretTypeMismatch
+from greenlang_secrets.errors import InvalidRequest, SecretTypeMismatch
 from greenlang_secrets.model import Secret, SecretType
 
 __all__ = [
@@ -30,8 +30,9 @@ __all__ = [
     "ServiceToken",
     "TlsCertificate",
     "TypedSecret",
-    "check_kind",
+    "check_type",
     "key_named_by",
+    "type_of",
     "typed",
 ]
 
@@ -67,13 +68,25 @@ _TYPE_OF: Final[dict[type[object], SecretType]] = {
 }
 
 
-def check_kind(secret: Secret, kind: type[object]) -> None:
-    """Return if the secret is declared as the type that `kind` stands for.
+def type_of(kind: type[object]) -> SecretType:
+    """Return the type that a class stands for.
+
+    Raises:
+        InvalidRequest: it is none of the six.
+    """
+    try:
+        return _TYPE_OF[kind]
+    except KeyError:
+        names = ", ".join(each.__name__ for each in _TYPE_OF)
+        raise InvalidRequest(f"A class to read a secret as is one of {names}.") from None
+
+
+def check_type(secret: Secret, expected: SecretType) -> None:
+    """Return if the secret is declared as this type.
 
     Raises:
         SecretTypeMismatch: it is not.
     """
-    expected = _TYPE_OF[kind]
     if secret.type is not expected:
         raise SecretTypeMismatch(
             declared=secret.type.value, expected=expected.value, path=secret.path

@@ -19,7 +19,7 @@ _TIMES: Final = {0x17: 13, 0x18: 15}
 
 
 def not_after_of(pem: str) -> datetime:
-    """Return the last moment at which the first certificate of `pem` is valid, in UTC.
+    """Return the last moment at which a certificate is valid, in UTC.
 
     Raises:
         ValueError: it is no certificate.

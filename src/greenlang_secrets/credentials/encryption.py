@@ -74,7 +74,9 @@ class EncryptionKey:
         mount: str = DEFAULT_MOUNT,
         secret: Secret | None = None,
     ) -> None:
-        ApiPath.of(mount, "keys", name)
+        if not _is_name(name):
+            raise InvalidPath("A key's name is outside the grammar of names.")
+        ApiPath.of(mount)
         self.name = name
         self.mount = mount
         self.path = None if secret is None else secret.path
@@ -99,7 +101,8 @@ class EncryptionKey:
         ``POST /v1/{mount}/encrypt/{name}`` (Vault API: Transit, "Encrypt Data").
 
         Raises:
-            InvalidRequest: `bound_to` is one text instead of a sequence of them.
+            InvalidRequest: `bound_to` is one text instead of a sequence of them, or a text is
+                none that UTF-8 can hold.
             ObjectNotFound: there is no such key.
             AccessDenied: the service's policies do not allow it.
             VaultUnavailable: Vault gives no answer; there is nothing to fall back on.
@@ -195,13 +198,19 @@ def key_named_by(secret: Secret, scope: Scope) -> tuple[str, str]:
     mount = optional_text(secret, "mount") or DEFAULT_MOUNT
     if mount != DEFAULT_MOUNT and not isinstance(scope, Platform):
         raise SecretIncomplete("mount", wanted=f"{DEFAULT_MOUNT!r}", path=secret.path)
-    for field_name, given in (("transit_key", name), ("mount", mount)):
-        if not _is_name(given):
-            raise SecretIncomplete(field_name, wanted="a name", path=secret.path)
+    if not _is_name(name):
+        raise SecretIncomplete("transit_key", wanted="a name", path=secret.path)
+    if not _is_path(mount):
+        raise SecretIncomplete("mount", wanted="a name", path=secret.path)
     return name, mount
 
 
 def _is_name(text: str) -> bool:
+    # A slash is right in a mount only; in a key's name it would lead to another endpoint.
+    return "/" not in text and _is_path(text)
+
+
+def _is_path(text: str) -> bool:
     try:
         ApiPath.of(text)
     except InvalidPath:

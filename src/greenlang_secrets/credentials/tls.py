@@ -8,7 +8,7 @@ import re
 import ssl
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Self
 
@@ -30,7 +30,8 @@ class TlsCertificate(Credentials):
     """A certificate, its private key, and those who stand above it.
 
     From a secret of the type `certificate`: ``certificate`` and ``private_key`` are needed,
-    ``ca_chain`` may be missing; all are PEM.
+    ``ca_chain`` may be missing; all are PEM. Of the first and the last only certificates are
+    taken, whatever else stands there; further ones in ``certificate`` begin the chain.
 
     Attributes:
         certificate: PEM.
@@ -39,9 +40,9 @@ class TlsCertificate(Credentials):
         not_after: the last moment at which the certificate is valid.
     """
 
-    certificate: str
+    certificate: str = field(repr=False)
     private_key: SecretValue
-    chain: tuple[str, ...] = ()
+    chain: tuple[str, ...] = field(default=(), repr=False)
     not_after: datetime
 
     @classmethod
@@ -51,16 +52,17 @@ class TlsCertificate(Credentials):
         Raises:
             SecretIncomplete: a field that is needed is missing, or ``certificate`` is none.
         """
-        certificate = text(secret, "certificate")
+        own = _PEM.findall(text(secret, "certificate"))
         not_after: datetime | None = None
         with contextlib.suppress(ValueError):
-            not_after = not_after_of(certificate)
+            not_after = not_after_of(own[0]) if own else None
         if not_after is None:
             raise SecretIncomplete("certificate", wanted="a certificate in PEM", path=secret.path)
+        above = _PEM.findall(optional_text(secret, "ca_chain") or "")
         return cls(
-            certificate=certificate,
+            certificate=own[0],
             private_key=needed(secret, "private_key"),
-            chain=tuple(_PEM.findall(optional_text(secret, "ca_chain") or "")),
+            chain=(*own[1:], *above),
             not_after=not_after,
             **origin_of(secret),
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -89,8 +90,18 @@ class Plaintext:
 
     @classmethod
     def of_text(cls, text: str | SecretValue) -> Self:
-        """Return the plaintext of a text, in UTF-8."""
-        return cls.of((text.reveal() if isinstance(text, SecretValue) else text).encode())
+        """Return the plaintext of a text, in UTF-8.
+
+        Raises:
+            InvalidRequest: it has a lone surrogate, which UTF-8 cannot hold.
+        """
+        octets: bytes | None = None
+        # Raised below, for this error would carry the whole text.
+        with contextlib.suppress(UnicodeEncodeError):
+            octets = (text.reveal() if isinstance(text, SecretValue) else text).encode()
+        if octets is None:
+            raise InvalidRequest("A text to encrypt has a lone surrogate; encrypt its octets.")
+        return cls.of(octets)
 
     @classmethod
     def parsed(cls, encoded: object) -> Self:

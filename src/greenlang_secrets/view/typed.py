@@ -13,8 +13,9 @@ from greenlang_secrets.credentials import (
     EncryptionKey,
     Kind,
     TypedSecret,
-    check_kind,
+    check_type,
     key_named_by,
+    type_of,
     typed,
 )
 from greenlang_secrets.model import Secret
@@ -67,16 +68,18 @@ class Typed(Reading):
         once for each version: a fresh read gives the same object as the one before.
 
         Raises:
+            InvalidRequest: `kind` is none of these classes; nothing was sent.
             SecretTypeMismatch: the secret is declared as another type than `kind`.
             SecretIncomplete: a field that its type needs is missing or malformed; none of
                 what it holds is told.
             SecretsError: as `get`.
         """
+        expected = None if kind is None else type_of(kind)
         secret = await self.get(
             path, version=version, min_version=min_version, max_age=max_age, fresh=fresh
         )
-        if kind is not None:
-            check_kind(secret, kind)
+        if expected is not None:
+            check_type(secret, expected)
         known = self._core.typed.get(secret)
         if known is None:
             known = typed(secret, key=self._key_of)

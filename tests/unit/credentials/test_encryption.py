@@ -38,6 +38,7 @@ def test_secret_without_a_key_says_what_it_lacks() -> None:
         ("transit_key", "../keys/pii"),
         ("transit_key", "pii?x=y"),
         ("transit_key", "a b"),
+        ("transit_key", "a/b"),
         ("mount", "transit/../sys"),
         ("mount", "/transit"),
     ],
@@ -65,7 +66,9 @@ def test_key_says_where_it_is_and_no_more() -> None:
     assert (key.path, key.version, key.stale) == (None, None, False)
 
 
-@pytest.mark.parametrize(("name", "mount"), [("a b", "transit"), ("pii", "x/../y"), ("", "t")])
+@pytest.mark.parametrize(
+    ("name", "mount"), [("a b", "t"), ("a/b", "t"), ("pii", "x/../y"), ("", "t")]
+)
 def test_key_of_an_impossible_name_is_none(name: str, mount: str) -> None:
     """A mistyped name is told when the key is asked for, and not at the first use."""
     with pytest.raises(InvalidPath):

@@ -59,11 +59,24 @@ def test_secret_is_read_by_its_fields(data) -> None:
     """Certificate, key, chain and end arrive, beside where the secret was read from."""
     credentials = read(data)
 
-    assert credentials.certificate == data["certificate"]
+    assert credentials.certificate == data["certificate"].strip()
     assert credentials.private_key.reveal() == data["private_key"]
-    assert [part.strip() for part in credentials.chain] == [data["certificate"].strip()] * 2
+    assert credentials.chain == (data["certificate"].strip(),) * 2
     assert credentials.not_after > datetime.now(UTC)
     assert (credentials.path, credentials.version, credentials.stale) == ("some/path", 3, False)
+
+
+def test_only_certificates_are_taken_for_certificates(data) -> None:
+    """A bundle with the key in the wrong field shows no key; its further ones begin the chain."""
+    certificate = data["certificate"].strip()
+    data["certificate"] = f"# all in one\n{data['private_key']}{certificate}\n{certificate}\n"
+
+    credentials = read(data)
+
+    assert credentials.certificate == certificate
+    assert credentials.chain == (certificate,) * 3
+    assert "BEGIN" not in repr(credentials)
+    assert credentials.ssl_context() is not None
 
 
 def test_chain_may_be_missing(data) -> None:
@@ -206,7 +219,7 @@ def test_repr_shows_no_key(data) -> None:
     text = repr(TlsCertificate(certificate="C", private_key=SecretValue("K1"), not_after=DAY))
 
     assert "K1" not in text
-    assert "certificate='C'" in text
+    assert "not_after=" in text
 
 
 DAY = datetime(2030, 1, 1, tzinfo=UTC)

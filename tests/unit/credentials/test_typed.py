@@ -13,10 +13,11 @@ from greenlang_secrets.credentials import (
     RedisCredentials,
     ServiceToken,
     TlsCertificate,
-    check_kind,
+    check_type,
+    type_of,
     typed,
 )
-from greenlang_secrets.errors import SecretTypeMismatch
+from greenlang_secrets.errors import InvalidRequest, SecretTypeMismatch
 from greenlang_secrets.model import Secret, SecretType
 from greenlang_secrets.paths import PLATFORM
 from greenlang_secrets.sensitive import SecretValue
@@ -80,10 +81,10 @@ def test_class_stands_for_its_type_alone(kind: type[object], type_: SecretType) 
     secret = secret_of(type_)
 
     if CLASSES.get(type_) is kind:
-        check_kind(secret, kind)
+        check_type(secret, type_of(kind))
         return
     with pytest.raises(SecretTypeMismatch) as caught:
-        check_kind(secret, kind)
+        check_type(secret, type_of(kind))
     assert CLASSES[SecretType(caught.value.expected)] is kind
     assert (caught.value.declared, caught.value.path) == (type_.value, "some/path")
 
@@ -91,7 +92,14 @@ def test_class_stands_for_its_type_alone(kind: type[object], type_: SecretType) 
 def test_error_says_how_to_declare_it_anew() -> None:
     """What is declared as nothing in particular is most often a forgotten declaration."""
     with pytest.raises(SecretTypeMismatch, match=r"declared as generic, not api_key.*API_KEY"):
-        check_kind(secret_of(SecretType.GENERIC), ApiKey)
+        check_type(secret_of(SecretType.GENERIC), SecretType.API_KEY)
+
+
+@pytest.mark.parametrize("kind", [Secret, str, Credentials])
+def test_other_classes_stand_for_nothing(kind: type[object]) -> None:
+    """What is no class of a type is a mistake of the caller's, which names those that are."""
+    with pytest.raises(InvalidRequest, match="one of DatabaseCredentials, RedisCredentials"):
+        type_of(kind)
 
 
 @pytest.mark.parametrize(

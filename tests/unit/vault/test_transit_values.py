@@ -64,6 +64,18 @@ def test_text_survives_and_stays_masked():
     assert Plaintext.of(b"\xff").text() is None
 
 
+@pytest.mark.parametrize("mask", [str, SecretValue])
+def test_text_that_utf8_cannot_hold_is_refused_without_it(mask):
+    """A lone surrogate is an error of the caller's, and the error does not carry the text."""
+    canary = new_canary()
+
+    with pytest.raises(InvalidRequest, match="lone surrogate") as caught:
+        Plaintext.of_text(mask(f"{canary}\ud800"))
+
+    assert caught.value.__context__ is None
+    assert shown_in(repr(caught.value), canary) is None
+
+
 def test_plaintext_does_not_show_itself():
     """The repr of a plaintext, and of an item with it, shows nothing of it."""
     canary = new_canary()

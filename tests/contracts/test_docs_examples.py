@@ -36,16 +36,19 @@ SEED = {
     "api-keys/stripe": {"key": "k"},
 }
 
-ENGINES: dict[str, dict[str, Any]] = {
-    "sys/mounts/transit": {"type": "transit"},
-    "transit/keys/pii-encryption-key": {},
-    "sys/mounts/pki_int": {"type": "pki"},
-    "pki_int/root/generate/internal": {"common_name": "GreenLang", "key_type": "ec"},
-    "pki_int/roles/greenlang-services": {
-        "allowed_domains": ["greenlang.internal"],
-        "allow_subdomains": True,
-        "key_type": "ec",
-    },
+ENGINES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "transit": ("transit", {"keys/pii-encryption-key": {}}),
+    "pki_int": (
+        "pki",
+        {
+            "root/generate/internal": {"common_name": "GreenLang", "key_type": "ec"},
+            "roles/greenlang-services": {
+                "allowed_domains": ["greenlang.internal"],
+                "allow_subdomains": True,
+                "key_type": "ec",
+            },
+        },
+    ),
 }
 
 
@@ -83,15 +86,23 @@ def environment(vault_server, monkeypatch) -> Iterator[None]:
             runner.run(
                 vault_server.request("POST", f"{mount}/data/greenlang/{path}", {"data": data})
             )
-        for path, body in ENGINES.items():
-            status, _ = runner.run(vault_server.request("POST", path, body))
-            assert status in {200, 204}
+        made = [mount]
+        for name, (kind, settings) in ENGINES.items():
+            status, _ = runner.run(
+                vault_server.request("POST", f"sys/mounts/{name}", {"type": kind})
+            )
+            if status == 400:  # a server that somebody else runs, and has provisioned
+                continue
+            made.append(name)
+            for path, body in settings.items():
+                status, _ = runner.run(vault_server.request("POST", f"{name}/{path}", body))
+                assert status in {200, 204}
         monkeypatch.setenv("VAULT_ADDR", vault_server.addr)
         monkeypatch.setenv("VAULT_TOKEN", vault_server.root_token)
         monkeypatch.setenv("GREENLANG_SECRETS_KV_MOUNT", mount)
         monkeypatch.setenv("GREENLANG_SECRETS_TENANT_TOKEN_ROLE", "none")
         yield
-        for name in (mount, "transit", "pki_int"):
+        for name in made:
             runner.run(vault_server.request("DELETE", f"sys/mounts/{name}"))
 
 

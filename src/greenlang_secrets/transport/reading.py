@@ -27,14 +27,10 @@ __all__ = ["Reading"]
 PATIENCE: Final = 0.5
 """Seconds a read that wants the active node waits for it to be found; then any node will do."""
 
-LAGGING_FOR: Final = 1.0
-"""Seconds for which a node that has not applied a write is asked again at once. Real lag is below
-0.2 s; past this its 429 is taken for that of a quota, and its `Retry-After` counts."""
-
 _Attempt = asyncio.Task[VaultResponse | Failure]
 
 _LAG_WAITS: Final = (0.025, 0.05, 0.1)
-"""Seconds; the last one is repeated. The lag's median was 76 ms in 200 tries, its maximum 119."""
+"""Seconds until a node that has not applied a write is asked again; the last one is repeated. The lag's median was 76 ms in 200 tries, its maximum 119."""
 
 
 class Reading:
@@ -75,7 +71,7 @@ class Reading:
     async def send(self, call: Call) -> VaultResponse:
         """Return an answer; see `Transport.send`."""
         backoff = Backoff(random.random)
-        lag = _Lag(self._clock)
+        lag = _Lag()
         attempts = 0
         untried = await self._order(call)
         while True:
@@ -85,7 +81,7 @@ class Reading:
             if isinstance(outcome, VaultResponse):
                 return outcome
             attempts += len(asked) - len(untried)
-            if outcome.lagging and lag.goes_on():
+            if outcome.lagging:
                 wait, untried = lag.next(asked[0], self._nodes)
             elif untried:
                 wait = 0.0
@@ -162,31 +158,27 @@ async def _one_of(*waited_for: asyncio.Future[Any], within: float | None = None)
 
 
 class _Lag:
-    """How a read goes on that a node cannot answer yet."""
+    """How a read goes on that a node cannot answer yet.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._ends_at: float | None = None
+    It goes on until its deadline: when a leader dies right after it has acknowledged a write, the
+    others cannot show that write before they have elected another.
+    """
+
+    def __init__(self) -> None:
         self._waited = 0
         self._asked_active = False
-
-    def goes_on(self) -> bool:
-        """Whether to ask again at once, without minding what the node says about waiting."""
-        if self._ends_at is None:
-            self._ends_at = self._clock() + LAGGING_FOR
-        return self._clock() < self._ends_at
 
     def next(self, node: int, nodes: Nodes) -> tuple[float, list[int]]:
         """Return seconds to wait and nodes to ask, now that `node` lags: the active one at once,
         where it is known; else those there are, a little later.
         """
-        active = nodes.active
-        if not (active is None or active == node or self._asked_active or nodes.is_open(active)):
+        order = nodes.order(active_first=True)
+        if not self._asked_active and order[0] == nodes.active != node:
             self._asked_active = True
-            return 0.0, [active]
+            return 0.0, order
         wait = _LAG_WAITS[min(self._waited, len(_LAG_WAITS) - 1)]
         self._waited += 1
-        return wait, nodes.order(active_first=True)
+        return wait, order
 
 
 def _unavailable(call: Call, failure: Failure) -> VaultUnavailable:

@@ -224,9 +224,11 @@ def _judge(
     match answer.status:
         case 307 | 472 | 473:
             return Failure("standby", location=answer.headers.get("Location"))
+        case 429 if asked_for is not None and not _json(answer, payload).get("errors"):
+            # The node has not got that far. It asks to wait for 1 s; its lag is a tenth of that.
+            return Failure("standby", lagging=True)
         case 429:
-            lagging = asked_for is not None
-            return Failure("overloaded", wait=_retry_after(answer), lagging=lagging)
+            return Failure("overloaded", wait=_retry_after(answer))
         case 412 if asked_for is not None:  # Vault Enterprise's word for it
             return Failure("standby", lagging=True)
         case 501 | 503:

@@ -12,7 +12,12 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from greenlang_secrets.errors import OutcomeUnknown, UnavailableReason, VaultUnavailable
+from greenlang_secrets.errors import (
+    OutcomeUnknown,
+    UnavailableReason,
+    VaultProtocolError,
+    VaultUnavailable,
+)
 from greenlang_secrets.retry import Backoff, RetryBudget
 from greenlang_secrets.transport.active import ActiveNode
 from greenlang_secrets.transport.attempts import Attempts
@@ -60,7 +65,12 @@ class Writing:
         backoff = Backoff(random.random)
         failures: list[Failure] = []
         while True:
-            outcome = await self._at_the_active_node(call)
+            try:
+                outcome = await self._at_the_active_node(call)
+            except VaultProtocolError:
+                if call.request.may_repeat:
+                    raise
+                outcome = Failure("network", done=True)  # an answer, but not one that says which
             if isinstance(outcome, VaultResponse):
                 return outcome
             failures.append(outcome)

@@ -1,0 +1,184 @@
+"""A raft cluster of three whose leader is killed, frozen, sealed or steps down, under load."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+import greenlang_secrets as gs
+from greenlang_secrets.background import Supervisor
+from greenlang_secrets.testing import RaftCluster
+
+READERS = 200
+WRITERS = 5
+ROUNDS = int(os.environ.get("GREENLANG_SECRETS_TEST_FAILOVERS", "1"))
+"""How often each misfortune strikes; the acceptance run takes 10."""
+
+
+@pytest.fixture
+async def cluster():
+    """Three nodes with a KV v2 mount that each of them serves."""
+    async with RaftCluster(3) as cluster:
+        leader = await cluster.leader()
+        await leader.request(
+            "POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}
+        )
+        for node in cluster.nodes:
+            while (await node.request("GET", "secret/config"))[0] != 200:
+                await asyncio.sleep(0.05)
+        yield cluster
+
+
+def config_of(cluster: RaftCluster) -> gs.SecretsServiceConfig:
+    return gs.SecretsServiceConfig(
+        addresses=cluster.addresses,
+        auth=gs.AuthConfig(token=gs.SecretValue(cluster.root_token)),
+        cache=gs.CacheConfig(fresh_for=0, stale_for=0, missing_for=0),
+        tenant_token_role=None,
+    )
+
+
+class Load:
+    """Readers and CAS writers, and what they saw."""
+
+    def __init__(self, secrets: gs.SecretsService) -> None:
+        self.secrets = secrets
+        self.reads = 0
+        self.slowest = 0.0
+        self.failed: Counter[str] = Counter()
+        self.failed_writes: Counter[str] = Counter()
+        self.failed_own_reads: Counter[str] = Counter()
+        self.stale = 0
+        self.acknowledged: dict[str, list[tuple[int, str]]] = {}
+        self.written_at = 0.0
+
+    async def read(self, path: str) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            try:
+                await self.secrets.get(path, fresh=True)
+            except gs.SecretsError as error:
+                self.failed[repr(error)] += 1
+            self.reads += 1
+            self.slowest = max(self.slowest, loop.time() - begun)
+            await asyncio.sleep(0.05)
+
+    async def write(self, path: str) -> None:
+        version = 0
+        log = self.acknowledged.setdefault(path, [])
+        for number in itertools.count():
+            value = f"{path}-{number}"
+            try:
+                if version == 0:
+                    written = await self.secrets.create(path, {"k": value})
+                else:
+                    written = await self.secrets.put(path, {"k": value}, expected_version=version)
+            except gs.SecretsError as error:
+                self.failed_writes[repr(error)] += 1
+                continue
+            version = written.version
+            log.append((version, value))
+            self.written_at = asyncio.get_running_loop().time()
+            await self.check(path, value)
+            await asyncio.sleep(0.01)
+
+    async def check(self, path: str, value: str) -> None:
+        try:
+            held = (await self.secrets.get(path, fresh=True))["k"].reveal()
+        except gs.SecretsError as error:
+            self.failed_own_reads[repr(error)] += 1
+        else:
+            self.stale += held != value
+
+
+async def writes_again(load: Load) -> float:
+    """Return the seconds until a write that began later was acknowledged."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while load.written_at <= begun + 0.05:
+        assert loop.time() - begun < 20, load.failed_writes
+        await asyncio.sleep(0.02)
+    return load.written_at - begun
+
+
+async def kill(cluster: RaftCluster) -> Callable[[], Awaitable[None]]:
+    leader = await cluster.leader()
+    await leader.kill()
+    return leader.start
+
+
+async def freeze(cluster: RaftCluster) -> Callable[[], Awaitable[None]]:
+    leader = await cluster.leader()
+    await leader.pause()
+    return leader.resume
+
+
+async def seal(cluster: RaftCluster) -> Callable[[], Awaitable[None]]:
+    leader = await cluster.leader()
+    await leader.seal()
+    return leader.unseal
+
+
+async def step_down(cluster: RaftCluster) -> Callable[[], Awaitable[None]]:
+    await (await cluster.leader()).request("PUT", "sys/step-down")
+
+    async def nothing() -> None: ...
+
+    return nothing
+
+
+@pytest.mark.timeout(120 * ROUNDS)
+@pytest.mark.parametrize("strike", [kill, freeze, seal, step_down])
+async def test_lost_leader_costs_no_read_and_no_acknowledged_write(cluster, strike):
+    """200 readers see no failure and 5 CAS writers lose nothing, whatever becomes of the leader;
+    writes succeed again within 10 s.
+    """
+    async with Supervisor() as load_of, gs.SecretsService.open(config_of(cluster)) as secrets:
+        for number in range(10):
+            await secrets.put(f"read/{number}", {"k": "v"})
+        load = Load(secrets)
+        for number in range(READERS):
+            load_of.spawn(load.read(f"read/{number % 10}"), name="reader")
+        for number in range(WRITERS):
+            load_of.spawn(load.write(f"write/{number}"), name="writer")
+        outages = []
+        for _ in range(ROUNDS):
+            await writes_again(load)
+            bring_back = await strike(cluster)
+            outages.append(await writes_again(load))
+            await bring_back()
+            await cluster.wait_healthy()
+            await writes_again(load)
+        await load_of.close()
+        print(
+            strike.__name__,
+            load.reads,
+            load.slowest,
+            outages,
+            load.failed,
+            load.failed_writes,
+            {k: len(v) for k, v in load.acknowledged.items()},
+        )
+
+        assert load.reads > READERS
+        assert load.failed == {}
+        assert max(outages) < 10
+        await nothing_lost_or_doubled(secrets, load)
+
+
+async def nothing_lost_or_doubled(secrets: gs.SecretsService, load: Load) -> None:
+    """Each acknowledged write is the version it was acknowledged as, and no value is there twice."""
+    for path, log in load.acknowledged.items():
+        versions = await secrets.versions(path)
+        held = {}
+        for row in versions.versions if hasattr(versions, "versions") else versions:
+            held[row.version] = (await secrets.get(path, version=row.version))["k"].reveal()
+        kept = [(version, value) for version, value in log if version in held]
+        assert kept == [(version, held[version]) for version, _ in kept]
+        assert len(set(held.values())) == len(held)

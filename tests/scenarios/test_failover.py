@@ -20,29 +20,6 @@ ROUNDS = int(os.environ.get("GREENLANG_SECRETS_TEST_FAILOVERS", "1"))
 """How often each misfortune strikes; the acceptance run takes 10."""
 
 
-@pytest.fixture
-async def cluster():
-    """Three nodes with a KV v2 mount that each of them serves."""
-    async with RaftCluster(3) as cluster:
-        leader = await cluster.leader()
-        await leader.request(
-            "POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}
-        )
-        for node in cluster.nodes:
-            while (await node.request("GET", "secret/config"))[0] != 200:
-                await asyncio.sleep(0.05)
-        yield cluster
-
-
-def config_of(cluster: RaftCluster) -> gs.SecretsServiceConfig:
-    return gs.SecretsServiceConfig(
-        addresses=cluster.addresses,
-        auth=gs.AuthConfig(token=gs.SecretValue(cluster.root_token)),
-        cache=gs.CacheConfig(fresh_for=0, stale_for=0, missing_for=0),
-        tenant_token_role=None,
-    )
-
-
 class Load:
     """Readers and CAS writers, and what they saw."""
 
@@ -121,25 +98,32 @@ async def freeze(cluster: RaftCluster) -> Callable[[], Awaitable[None]]:
 
 async def seal(cluster: RaftCluster) -> Callable[[], Awaitable[None]]:
     leader = await cluster.leader()
-    await leader.seal()
-    return leader.unseal
+    await leader.request("PUT", "sys/seal")
+
+    async def unseal() -> None:
+        if await leader.state() == 503:  # OpenBao 2.7.2 sometimes unseals itself at once
+            await leader.unseal()
+
+    return unseal
 
 
 async def step_down(cluster: RaftCluster) -> Callable[[], Awaitable[None]]:
     await (await cluster.leader()).request("PUT", "sys/step-down")
 
-    async def nothing() -> None: ...
+    async def nothing() -> None:
+        """It is still a member, and well."""
 
     return nothing
 
 
 @pytest.mark.timeout(120 * ROUNDS)
 @pytest.mark.parametrize("strike", [kill, freeze, seal, step_down])
-async def test_lost_leader_costs_no_read_and_no_acknowledged_write(cluster, strike):
+async def test_lost_leader_costs_no_read_and_no_acknowledged_write(cluster, config_of, strike):
     """200 readers see no failure and 5 CAS writers lose nothing, whatever becomes of the leader;
     writes succeed again within 10 s.
     """
-    async with Supervisor() as load_of, gs.SecretsService.open(config_of(cluster)) as secrets:
+    config = config_of(cluster.root_token, *cluster.addresses)
+    async with Supervisor() as load_of, gs.SecretsService.open(config) as secrets:
         for number in range(10):
             await secrets.put(f"read/{number}", {"k": "v"})
         load = Load(secrets)
@@ -156,18 +140,11 @@ async def test_lost_leader_costs_no_read_and_no_acknowledged_write(cluster, stri
             await cluster.wait_healthy()
             await writes_again(load)
         await load_of.close()
-        print(
-            strike.__name__,
-            load.reads,
-            load.slowest,
-            outages,
-            load.failed,
-            load.failed_writes,
-            {k: len(v) for k, v in load.acknowledged.items()},
-        )
 
         assert load.reads > READERS
         assert load.failed == {}
+        assert load.slowest < 1.0  # nobody waits for a node that is gone or frozen
+        assert (load.failed_own_reads, load.stale) == ({}, 0)
         assert max(outages) < 10
         await nothing_lost_or_doubled(secrets, load)
 
@@ -175,10 +152,13 @@ async def test_lost_leader_costs_no_read_and_no_acknowledged_write(cluster, stri
 async def nothing_lost_or_doubled(secrets: gs.SecretsService, load: Load) -> None:
     """Each acknowledged write is the version it was acknowledged as, and no value is there twice."""
     for path, log in load.acknowledged.items():
-        versions = await secrets.versions(path)
-        held = {}
-        for row in versions.versions if hasattr(versions, "versions") else versions:
-            held[row.version] = (await secrets.get(path, version=row.version))["k"].reveal()
-        kept = [(version, value) for version, value in log if version in held]
-        assert kept == [(version, held[version]) for version, _ in kept]
+        held = {
+            row.version: (await secrets.get(path, version=row.version))["k"].reveal()
+            for row in (await secrets.metadata(path)).versions
+        }
+
+        assert [(version, held[version]) for version, _ in log if version in held] == [
+            (version, value) for version, value in log if version in held
+        ]
+        assert log[-1][0] in held
         assert len(set(held.values())) == len(held)

@@ -24,6 +24,7 @@ from greenlang_secrets.transport.attempts import Attempts
 from greenlang_secrets.transport.messages import Call, Failure, VaultResponse
 from greenlang_secrets.transport.nodes import Nodes
 from greenlang_secrets.transport.places import Places
+from greenlang_secrets.transport.written import lag_wait
 
 __all__ = ["Writing"]
 
@@ -86,6 +87,8 @@ class Writing:
     def _wait(self, failures: list[Failure], backoff: Backoff) -> float | None:
         """Seconds until the next attempt; None if there shall be none."""
         failure = failures[-1]
+        if failure.lagging:
+            return lag_wait(sum(each.lagging for each in failures) - 1)
         several = len(self._nodes) > 1
         if not several and (failure.final or failure.unsent):
             return None  # no election brings it back

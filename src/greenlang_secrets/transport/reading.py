@@ -88,7 +88,7 @@ class Reading:
                 if (
                     outcome.final
                     or (outcome.reason == "audit" and attempts > 1)
-                    or attempts > 3 * len(self._nodes)
+                    or (outcome.reason != "overloaded" and attempts > 3 * len(self._nodes))
                     or not self._budget.withdraw()
                 ):
                     raise _unavailable(call, outcome)

@@ -96,7 +96,7 @@ class Writing:
             # A search for the active node has a pace of its own. A hint is followed at once, but
             # two nodes that name each other get no more of those than there are nodes.
             return 0.0 if several and len(failures) <= len(self._nodes) else backoff.next()
-        tries = sum(map(_draws_on_budget, failures))
+        tries = sum(each.done for each in failures)
         audits = sum(each.reason == "audit" for each in failures)
         if audits > 1 or tries > 3 * len(self._nodes) or not self._budget.withdraw():
             return None

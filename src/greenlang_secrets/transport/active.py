@@ -75,6 +75,7 @@ class ActiveNode:
     async def _ask_all(self) -> None:
         await anyio.sleep(max(0.0, self._begun + PACE - self._clock()))
         self._begun = self._clock()
+        self.hopeless = False
         probes = [
             self._supervisor.spawn(self._ask(node), name="vault.probe")
             for node in range(len(self._nodes))

@@ -16,7 +16,6 @@ CEILING: Final = 0.5
 which an attempt is given up."""
 
 _WINDOW: Final = 256
-_ENOUGH: Final = 20
 _RECOUNT: Final = 16
 _UNKNOWN: Final = 0.2
 
@@ -32,7 +31,7 @@ class Latency:
     @property
     def late_after(self) -> float:
         """Seconds after which a read is late: the p99 between 50 and 500 ms; 200 ms before the
-        first 20 reads.
+        first 16 reads.
         """
         return self._late_after
 
@@ -41,7 +40,7 @@ class Latency:
         self._seconds.append(seconds)
         self._since += 1
         # Sorting 256 numbers costs some 10 µs: not for every read.
-        if len(self._seconds) >= _ENOUGH and self._since >= _RECOUNT:
+        if self._since == _RECOUNT:
             self._since = 0
             ordered = sorted(self._seconds)
             p99 = ordered[(len(ordered) * 99 - 1) // 100]

@@ -68,8 +68,7 @@ class Reading:
     async def send(self, call: Call) -> VaultResponse:
         """Return an answer; see `Transport.send`."""
         backoff = Backoff(random.random)
-        lag = _Lag()
-        attempts = 0
+        attempts = lags = 0
         untried = await self._order(call)
         while True:
             async with self._places.taken(call.request.subject):
@@ -80,7 +79,10 @@ class Reading:
                 return outcome
             attempts += len(asked) - len(untried)
             if outcome.lagging:
-                wait, untried = lag.next(asked[0], self._nodes)
+                # Until the deadline: when a leader dies right after it has acknowledged a write,
+                # the others cannot show that write before they have elected another.
+                wait, untried = lag_wait(lags), self._nodes.order(active_first=True)
+                lags += 1
             elif untried:
                 wait = 0.0
             else:
@@ -154,29 +156,6 @@ class Reading:
 async def _one_of(*waited_for: asyncio.Future[Any], within: float | None = None) -> None:
     """Wait until one of these is done, or that many seconds."""
     await asyncio.wait(waited_for, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-
-
-class _Lag:
-    """How a read goes on that a node cannot answer yet.
-
-    It goes on until its deadline: when a leader dies right after it has acknowledged a write, the
-    others cannot show that write before they have elected another.
-    """
-
-    def __init__(self) -> None:
-        self._waited = 0
-        self._asked_active = False
-
-    def next(self, node: int, nodes: Nodes) -> tuple[float, list[int]]:
-        """Return seconds to wait and nodes to ask, now that `node` lags: the active one at once,
-        where it is known; else those there are, a little later.
-        """
-        order = nodes.order(active_first=True)
-        if not self._asked_active and order[0] == nodes.active != node:
-            self._asked_active = True
-            return 0.0, order
-        self._waited += 1
-        return lag_wait(self._waited - 1), order
 
 
 def _unavailable(call: Call, failure: Failure) -> VaultUnavailable:

@@ -131,9 +131,11 @@ class Wire:
             data = json.dumps(request.body, ensure_ascii=False).encode()
             headers["Content-Type"] = request.content_type
         asked_at = self._clock()
+        if asked_at >= call.deadline:
+            return Failure("timeout")  # not sent, so known not to have been done
         try:
             async with (
-                asyncio.timeout(max(0.0, call.deadline - asked_at)),
+                asyncio.timeout(call.deadline - asked_at),
                 self._session.request(
                     request.method,
                     _url(address, request),

@@ -90,7 +90,7 @@ class Writing:
         if failure.lagging:
             return lag_wait(sum(each.lagging for each in failures) - 1)
         several = len(self._nodes) > 1
-        if not several and (failure.final or failure.unsent):
+        if (not several or self._active.hopeless) and (failure.final or failure.unsent):
             return None  # no election brings it back
         if not _draws_on_budget(failure):
             # A search for the active node has a pace of its own. A hint is followed at once, but
@@ -108,7 +108,8 @@ class Writing:
         while (writer := self._nodes.writer) is None:
             if self._clock() >= call.deadline:
                 return Failure(self._active.reason)
-            if await self._active.found(within=call.deadline - self._clock()):
+            await self._active.found(within=call.deadline - self._clock())
+            if self._nodes.writer is not None:
                 continue
             if self._active.hopeless:
                 return Failure(self._active.reason, final=True)

@@ -88,9 +88,13 @@ class Writer:
         if current is None or not current.live:
             if must_exist:
                 raise self._not_live(current)
-            written = await self._write_new(data, current)
-            await self._describe(type_ or SecretType.GENERIC, custom_metadata or {}, current)
-            return written
+            try:
+                written = await self._write_new(data, current)
+            except SecretExists:
+                current = await self._known()  # somebody else was faster: the last write wins
+            else:
+                await self._describe(type_ or SecretType.GENERIC, custom_metadata or {}, current)
+                return written
         self._expect(current, expected_version)
         if expected_version is None:
             written = await self._last_wins(

@@ -162,3 +162,47 @@ async def nothing_lost_or_doubled(secrets: gs.SecretsService, load: Load) -> Non
         ]
         assert log[-1][0] in held
         assert len(set(held.values())) == len(held)
+
+
+async def test_quorum_lost_leaves_reads_and_ends_writes_in_time(cluster, config_of):
+    """With one of three nodes left every read succeeds, and a write fails when its time is over,
+    as not done: the standby names the dead leader for ever.
+    """
+    config = config_of(cluster.root_token, *cluster.addresses, write_timeout=2.0)
+    loop = asyncio.get_running_loop()
+    async with gs.SecretsService.open(config) as secrets:
+        await secrets.put("x", {"k": "v"})
+        await cluster.wait_healthy()  # so that the one that will be left has applied the write
+        await (await cluster.leader()).kill()
+        await (await cluster.standbys())[0].kill()
+
+        begun = loop.time()
+        with pytest.raises(gs.VaultUnavailable) as caught:
+            await secrets.put("x", {"k": "new"}, expected_version=1)
+        spent = loop.time() - begun
+        read = await asyncio.gather(*(secrets.get("x", fresh=True) for _ in range(200)))
+
+    assert caught.value.reason in {"standby", "network"}
+    assert spent <= 2.0 * 1.1
+    assert {each["k"].reveal() for each in read} == {"v"}
+
+
+async def test_node_that_was_away_is_used_again(cluster, config_of):
+    """Reads pass over a node that is gone, and come back to it within two seconds when it is the
+    one that is left.
+    """
+    away, other = await cluster.standbys()
+    loop = asyncio.get_running_loop()
+    config = config_of(cluster.root_token, away.addr, other.addr)
+    async with gs.SecretsService.open(config) as secrets:
+        await secrets.put("x", {"k": "v"})
+        await cluster.wait_healthy()
+        await away.kill()
+        assert (await secrets.get("x"))["k"].reveal() == "v"
+        await away.start()
+        await cluster.wait_healthy()
+        await other.kill()
+
+        begun = loop.time()
+        assert (await secrets.get("x"))["k"].reveal() == "v"
+        assert loop.time() - begun < 2.0

@@ -64,6 +64,15 @@ async def test_puts_whose_answers_are_lost_in_any_way_are_done_once(vault, confi
             )
 
 
+async def test_create_whose_request_is_lost_is_done(vault, config_of):
+    """Where there is no secret yet, and none was made, the create is sent again."""
+    async with FaultProxy(vault.addr) as proxy:
+        proxy.inject(Fault.RESET, method="POST", path_prefix="secret/data/", times=2)
+        async with gs.SecretsService.open(config_of(vault.root_token, proxy.addr)) as secrets:
+            assert (await secrets.create("new", {"k": "v"})).version == 1
+            assert (await secrets.metadata("new")).current_version == 1
+
+
 async def test_patch_whose_answer_is_dropped_is_done_once(vault, opened, config_of, seed):
     """A patch is found out like a put: what it would have made of the version before is there."""
     await seed("patched")

@@ -100,7 +100,7 @@ class Reading:
             await asyncio.sleep(wait)
 
     async def _order(self, call: Call) -> list[int]:
-        if call.request.consistent and len(self._nodes) > 1 and self._nodes.active is None:
+        if call.request.consistent and self._nodes.writer is None:
             await self._active.found(within=PATIENCE)
         recent = call.request.consistent or self._written.recently(call.request.place)
         return self._nodes.order(active_first=recent)

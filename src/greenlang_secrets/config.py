@@ -137,7 +137,8 @@ class SecretsServiceConfig:
     """Everything `SecretsService.open` needs.
 
     Attributes:
-        addresses: Vault's base URLs; the first that answers is used.
+        addresses: Vault's base URLs. Any may answer reads, and the one that answers is kept;
+            writes go to the active node, as long as it is one of them.
         namespace: Vault Enterprise or OpenBao namespace; never the caller's input.
         ca_cert, client_cert, client_key: PEM files for TLS.
         kv_mount: the KV v2 mount.
@@ -145,6 +146,8 @@ class SecretsServiceConfig:
             None uses the service's own token for all (one wall less).
         request_timeout: seconds for one operation in all, its retries included. Short,
             because a cached value is waiting behind it.
+        write_timeout: seconds for one write in all, while the cluster has no active node or
+            the outcome must be found out; a raft election takes 1 to 6 of them.
         connect_timeout: seconds to connect to one address.
         skip_unchanged: whether `put` with an expected version and equal data makes no new
             version.
@@ -161,6 +164,7 @@ class SecretsServiceConfig:
     kv_mount: str = "secret"
     tenant_token_role: str | None = "tenant"  # noqa: S105  # a role's name, not a token
     request_timeout: float = 5.0
+    write_timeout: float = 10.0
     connect_timeout: float = 1.0
     skip_unchanged: bool = True
 
@@ -169,7 +173,10 @@ class SecretsServiceConfig:
             raise ConfigurationError("VAULT_ADDR is empty; set it to Vault's base URL.")
         for address in self.addresses:
             _check_address(address, self.environment)
-        if not (self.request_timeout > 0 and self.connect_timeout > 0):
+        if not all(
+            seconds > 0
+            for seconds in (self.request_timeout, self.write_timeout, self.connect_timeout)
+        ):
             raise ConfigurationError("Timeouts are seconds greater than 0.")
         if (self.client_cert is None) != (self.client_key is None):
             raise ConfigurationError(
@@ -212,6 +219,7 @@ class SecretsServiceConfig:
             kv_mount=settings.text("KV_MOUNT") or "secret",
             tenant_token_role=_tenant_token_role(settings),
             request_timeout=settings.number("REQUEST_TIMEOUT_SECONDS", 5.0, least=0.001),
+            write_timeout=settings.number("WRITE_TIMEOUT_SECONDS", 10.0, least=0.001),
             connect_timeout=settings.number("CONNECT_TIMEOUT_SECONDS", 1.0, least=0.001),
             skip_unchanged=settings.flag("SKIP_UNCHANGED", default=True),
         )

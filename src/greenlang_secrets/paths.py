@@ -11,7 +11,7 @@ trailing slash bypasses KV v2 policies).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, assert_never
 
@@ -209,9 +209,14 @@ def _root(scope: Scope) -> tuple[str, ...]:
 class ApiPath:
     """A request path below ``/v1/``, safe to send as it stands. Only this module makes one
     from a caller's text; engines make theirs from constants through `of`.
+
+    Attributes:
+        place: the KV mount and the secret or folder below it that the path is about, whatever
+            the endpoint between them; empty for a path of another kind.
     """
 
     text: str
+    place: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def of(cls, *parts: str) -> ApiPath:
@@ -253,13 +258,15 @@ class KvPath:
         """Return ``<mount>/<endpoint>/<path>``; `endpoint` is data, metadata, delete,
         undelete, destroy or subkeys (Vault API: KV v2).
         """
-        return ApiPath(f"{self.mount}/{endpoint}/{'/'.join(self.segments)}")
+        return ApiPath(
+            f"{self.mount}/{endpoint}/{'/'.join(self.segments)}", (self.mount, *self.segments)
+        )
 
     @staticmethod
     def folder(mount: str, scope: Scope, folder: FolderPath) -> ApiPath:
         """Return the metadata path to list, with the final slash that Vault's policies see."""
-        joined = "/".join(_root(scope) + folder.segments)
-        return ApiPath(f"{_mount(mount)}/metadata/{joined}/")
+        segments = _root(scope) + folder.segments
+        return ApiPath(f"{_mount(mount)}/metadata/{'/'.join(segments)}/", (mount, *segments))
 
     def __str__(self) -> str:
         return str(self.relative)
@@ -275,7 +282,9 @@ class KvPath:
 
     def as_folder(self) -> ApiPath:
         """Return the metadata path that lists what lies below this secret's own path."""
-        return ApiPath(f"{self.mount}/metadata/{'/'.join(self.segments)}/")
+        return ApiPath(
+            f"{self.mount}/metadata/{'/'.join(self.segments)}/", (self.mount, *self.segments)
+        )
 
 
 def _mount(mount: str) -> str:

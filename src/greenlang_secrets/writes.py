@@ -9,7 +9,8 @@ another writer may act: where that matters the change itself carries CAS.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from greenlang_secrets.content import check_custom_metadata, check_data, check_patch
 from greenlang_secrets.errors import (
@@ -17,6 +18,7 @@ from greenlang_secrets.errors import (
     AuthenticationLost,
     OutcomeUnknown,
     PathIsFolder,
+    PreconditionRequired,
     SecretDeleted,
     SecretExists,
     SecretNotFound,
@@ -38,6 +40,9 @@ from greenlang_secrets.sensitive import SecretMap
 from greenlang_secrets.vault.kv import KvV2
 
 __all__ = ["Writer"]
+
+_NAMED_TRIES: Final = 3
+"""Times a last write that wins names the version it read, before it is sent without."""
 
 
 class Writer:
@@ -83,14 +88,23 @@ class Writer:
         if current is None or not current.live:
             if must_exist:
                 raise self._not_live(current)
-            written = await self._write_new(data, current)
-            await self._describe(type_ or SecretType.GENERIC, custom_metadata or {}, current)
-            return written
+            try:
+                written = await self._write_new(data, current)
+            except SecretExists:
+                current = await self._known()  # somebody else was faster: the last write wins
+            else:
+                await self._describe(type_ or SecretType.GENERIC, custom_metadata or {}, current)
+                return written
         self._expect(current, expected_version)
-        written_already = None
-        if expected_version is not None and skip_unchanged:
-            written_already = await self._unchanged(data, current)
-        written = written_already or await self._kv.write(self._path, data, cas=expected_version)
+        if expected_version is None:
+            written = await self._last_wins(
+                current, lambda cas: self._kv.write(self._path, data, cas=cas)
+            )
+        else:
+            written_already = await self._unchanged(data, current) if skip_unchanged else None
+            written = written_already or await self._kv.write(
+                self._path, data, cas=expected_version
+            )
         if type_ is not None or custom_metadata is not None:
             await self._describe(
                 type_ or current.type,
@@ -104,7 +118,12 @@ class Writer:
     ) -> SecretWritten:
         """Write a version that differs in these keys; see `SecretsView.patch`."""
         check_patch(data)
-        return await self._kv.patch(self._path, data, cas=expected_version)
+        if expected_version is not None:
+            return await self._kv.patch(self._path, data, cas=expected_version)
+        current = await self._known()
+        if not current.live:
+            raise self._not_live(current)
+        return await self._last_wins(current, lambda cas: self._kv.patch(self._path, data, cas=cas))
 
     async def delete(self, versions: Sequence[int] | None, *, expected_version: int | None) -> None:
         """Soft-delete; see `SecretsView.delete`."""
@@ -147,12 +166,30 @@ class Writer:
 
     async def _current(self) -> SecretMetadata | None:
         try:
-            return await self._kv.read_metadata(self._path)
+            return await self._known()
         except SecretNotFound:
             return None
 
     async def _known(self) -> SecretMetadata:
-        return await self._kv.read_metadata(self._path)
+        # From the active node: a standby's view, however little behind, makes conflicts.
+        return await self._kv.read_metadata(self._path, consistent=True)
+
+    async def _last_wins(
+        self, current: SecretMetadata, send: Callable[[int | None], Awaitable[SecretWritten]]
+    ) -> SecretWritten:
+        """Write whatever the current version is. It is named all the same, as just read, for a
+        write with CAS is done once though its answer may be lost; only against many others who
+        write at the same moment it is sent blindly in the end.
+        """
+        if current.cas_required:  # its owner demands that the caller names a version
+            raise PreconditionRequired(path=self._path)
+        version = current.current_version
+        for _ in range(_NAMED_TRIES):
+            try:
+                return await send(version)
+            except VersionConflict:
+                version = (await self._known()).current_version
+        return await send(None)
 
     def _expect(self, current: SecretMetadata, expected_version: int | None) -> None:
         if expected_version is not None and expected_version != current.current_version:

@@ -30,7 +30,11 @@ def drawn_layers(text: str, heading: str) -> list[set[str]]:
     return [set(row[0].split(", ")) for row in rows(section(text, heading))]
 
 
-TABLES = {"Modules": "greenlang_secrets", "Modules of vault": "greenlang_secrets.vault"}
+TABLES = {
+    "Modules": "greenlang_secrets",
+    "Modules of vault": "greenlang_secrets.vault",
+    "Modules of transport": "greenlang_secrets.transport",
+}
 
 
 @pytest.mark.parametrize("heading", TABLES)

@@ -165,7 +165,7 @@ def test_numbers_arrive_where_the_table_says() -> None:
     for variable, _, attribute, *_ in numbers:
         config = gs.SecretsServiceConfig.from_env(environ={**BASE, variable: "7"})
         assert attrgetter(attribute)(config) == 7, variable
-    assert len(numbers) == 8
+    assert len(numbers) == 9
 
 
 def _spelled(value: object) -> str:

@@ -332,6 +332,63 @@ async def test_put_replaces_custom_metadata_only_when_given(secrets):
     assert retyped.custom_metadata == {"owner": "b"}
 
 
+@pytest.mark.parametrize("exists", [True, False], ids=["existing", "new"])
+async def test_of_thirty_concurrent_puts_each_makes_a_version(secrets, exists):
+    """Without an expected version nobody is refused: the last write wins, and none is lost or made
+    twice, though each names a version under the hood.
+    """
+    before = (await secrets.put("x", {"k": "0"})).version if exists else 0
+
+    written = await asyncio.gather(*(secrets.put("x", {"k": str(n)}) for n in range(30)))
+
+    assert sorted(each.version for each in written) == list(range(before + 1, before + 31))
+    last = max(written, key=lambda each: each.version)
+    assert (await secrets.get("x"))["k"].reveal() == str(written.index(last))
+
+
+async def test_concurrent_patches_of_other_keys_lose_nothing(secrets):
+    """Each of ten patches is made on what is there when it is made."""
+    await secrets.put("x", {"k": "v"})
+
+    await asyncio.gather(*(secrets.patch("x", {f"k{n}": "v"}) for n in range(10)))
+
+    assert len((await secrets.get("x")).data) == 11
+    assert (await secrets.metadata("x")).current_version == 11
+
+
+async def test_secret_that_demands_a_version_gets_none_by_itself(secrets, vault_server, mount):
+    """`cas_required` on a secret is its owner's word to callers: a put or patch that names no
+    version is refused, and not helped out.
+    """
+    await secrets.put("x", {"k": "v"})
+    await vault_server.request("POST", f"{mount}/metadata/greenlang/x", {"cas_required": True})
+
+    with pytest.raises(gs.PreconditionRequired):
+        await secrets.put("x", {"k": "new"})
+    with pytest.raises(gs.PreconditionRequired):
+        await secrets.patch("x", {"k": "new"})
+    assert (await secrets.put("x", {"k": "new"}, expected_version=1)).version == 2
+
+
+async def test_mount_that_demands_a_version_is_given_the_one_that_was_read(
+    secrets, vault_server, mount
+):
+    """`cas_required` on the mount is met by the version that `put` names under the hood."""
+    await secrets.put("x", {"k": "v"})
+    await vault_server.request("POST", f"{mount}/config", {"cas_required": True})
+
+    assert (await secrets.put("x", {"k": "new"})).version == 2
+
+
+async def test_patch_of_a_deleted_secret_says_so(secrets):
+    """There is no live version to patch."""
+    await secrets.put("x", {"k": "v"})
+    await secrets.delete("x")
+
+    with pytest.raises(gs.SecretDeleted):
+        await secrets.patch("x", {"k": "new"})
+
+
 async def test_patch_changes_some_keys(secrets):
     """The named keys change, None removes, the rest stays."""
     await secrets.create("x", {"a": "1", "b": "2"})

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 import greenlang_secrets as gs
+from greenlang_secrets.testing import RaftCluster
 
 Open = Callable[..., AbstractAsyncContextManager[gs.SecretsService]]
 
@@ -50,3 +52,35 @@ def seed(vault) -> Callable[..., Awaitable[None]]:
             assert status == 200
 
     return seed
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[RaftCluster]:
+    """Three nodes of this test's own, with a KV v2 mount that each of them serves."""
+    async with RaftCluster(3) as cluster:
+        leader = await cluster.leader()
+        await leader.request(
+            "POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}
+        )
+        for node in cluster.nodes:
+            while (await node.request("GET", "secret/config"))[0] != 200:
+                await asyncio.sleep(0.05)
+        yield cluster
+
+
+@pytest.fixture
+def config_of() -> Callable[..., gs.SecretsServiceConfig]:
+    """Return the configuration of a service that caches nothing, for a root token and addresses;
+    other settings by keyword.
+    """
+
+    def config_of(token: str, *addresses: str, **settings: float) -> gs.SecretsServiceConfig:
+        return gs.SecretsServiceConfig(
+            addresses=addresses,
+            auth=gs.AuthConfig(token=gs.SecretValue(token)),
+            cache=gs.CacheConfig(fresh_for=0, stale_for=0, missing_for=0, denied_for=0),
+            tenant_token_role=None,
+            **settings,
+        )
+
+    return config_of

@@ -28,7 +28,9 @@ def answer(
 
 @dataclass
 class Scripted:
-    """The requests seen, and the answers still to give; the last one is repeated."""
+    """The requests seen, and the answers still to give; the last one is repeated. An answer may
+    be a function of the request's head.
+    """
 
     script: list[object]
     addr: str = ""
@@ -57,6 +59,8 @@ class Scripted:
                 self.requests.append(" ".join(head.split(" ", 2)[:2]))
                 self.on_request()
                 step = self._next()
+                if callable(step):
+                    step = step(head)
                 if step is HANG:
                     await reader.read()  # until the client goes away
                     return

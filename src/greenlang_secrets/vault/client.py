@@ -41,11 +41,17 @@ class VaultClient:
     """
 
     def __init__(
-        self, *, transport: Transport, session: Session, tenant_tokens: TenantTokens | None
+        self,
+        *,
+        transport: Transport,
+        session: Session,
+        tenant_tokens: TenantTokens | None,
+        write_timeout: float = 10.0,
     ) -> None:
         self.sys = Sys(transport)
         self.session = session
         self._tenant_tokens = tenant_tokens
+        self._write_timeout = write_timeout
         self.leases = Leases(session.call)
         self.mounts = Mounts(session.call)
         self.auth_mounts = AuthMounts(session.call)
@@ -97,7 +103,12 @@ class VaultClient:
                 )
             )
             try:
-                yield cls(transport=transport, session=session, tenant_tokens=tenant_tokens)
+                yield cls(
+                    transport=transport,
+                    session=session,
+                    tenant_tokens=tenant_tokens,
+                    write_timeout=config.write_timeout,
+                )
             finally:
                 if tenant_tokens is not None:
                     await tenant_tokens.revoke()
@@ -105,7 +116,7 @@ class VaultClient:
 
     def kv(self, scope: Scope) -> KvV2:
         """Return the KV engine as seen with the token of `scope`."""
-        return KvV2(self._holder(scope).call)
+        return KvV2(self._holder(scope).call, write_timeout=self._write_timeout)
 
     def kv1(self, *, mount: str) -> KvV1:
         """Return a KV version 1 mount, spoken to with the service's own token."""

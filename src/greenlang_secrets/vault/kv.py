@@ -26,9 +26,11 @@ from greenlang_secrets.model import (
     SecretWritten,
 )
 from greenlang_secrets.paths import ApiPath, KvPath
+from greenlang_secrets.sensitive import SecretMap, SecretValue
 from greenlang_secrets.transport import VaultRequest, VaultResponse
 from greenlang_secrets.vault.answers import ttl_text
 from greenlang_secrets.vault.kv_answers import metadata_of, secret_of, version_of, written_of
+from greenlang_secrets.vault.kv_outcome import CasWrite, done_once
 
 __all__ = ["KvV2"]
 
@@ -38,15 +40,21 @@ Call = Callable[[VaultRequest], Awaitable[VaultResponse]]
 
 
 class KvV2:
-    """One KV v2 mount, spoken to with one token; `call` sends a request with that token."""
+    """One KV v2 mount, spoken to with one token; `call` sends a request with that token, and
+    `write_timeout` is the seconds that a write with CAS may take whose answer was lost.
+    """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, write_timeout: float = 10.0) -> None:
         self._call = call
+        self._write_timeout = write_timeout
 
-    async def read(self, path: KvPath, *, version: int | None = None) -> Secret:
+    async def read(
+        self, path: KvPath, *, version: int | None = None, consistent: bool = False
+    ) -> Secret:
         """Return one version of a secret; the newest when `version` is None.
 
         ``GET /v1/{mount}/data/{path}`` (Vault API: KV v2, "Read Secret Version").
+        `consistent` asks the active node first, because a standby may be behind it.
 
         Raises:
             SecretNotFound: there is no such secret.
@@ -60,6 +68,7 @@ class KvV2:
                 path=path.api("data"),
                 query="" if version is None else f"version={version:d}",
                 subject=path,
+                consistent=consistent,
             )
         )
         if answer.status == 404:
@@ -82,7 +91,8 @@ class KvV2:
 
         ``POST /v1/{mount}/data/{path}`` (Vault API: KV v2, "Create/Update Secret").
         `cas` is the version that must be the current one; 0 means "no version ever", which
-        fails after a soft delete too. None writes whatever is there.
+        fails after a soft delete too. With it a write is done once, though an answer may be
+        lost: what became of it is found out. None writes whatever is there.
 
         Raises:
             VersionConflict: the current version is another than `cas`.
@@ -90,6 +100,13 @@ class KvV2:
             OutcomeUnknown: no answer came; the write may have happened.
             AccessDenied: the token's policies do not allow it.
         """
+
+        async def is_ours(secret: Secret) -> bool:
+            return secret.data == SecretMap(data)
+
+        return await self._once(path, cas, lambda: self._write(path, data, cas), is_ours)
+
+    async def _write(self, path: KvPath, data: Mapping[str, str], cas: int | None) -> SecretWritten:
         options = {} if cas is None else {"options": {"cas": cas}}
         answer = await self._call(
             VaultRequest(
@@ -115,6 +132,16 @@ class KvV2:
             SecretNotFound, SecretDeleted: there is no live version to patch.
             VersionConflict, PreconditionRequired, OutcomeUnknown, AccessDenied: as `write`.
         """
+
+        async def is_ours(secret: Secret) -> bool:
+            before = await self.read(path, version=cas, consistent=True)
+            return secret.data == _patched(before.data, data)
+
+        return await self._once(path, cas, lambda: self._patch(path, data, cas), is_ours)
+
+    async def _patch(
+        self, path: KvPath, data: Mapping[str, str | None], cas: int | None
+    ) -> SecretWritten:
         options = {} if cas is None else {"options": {"cas": cas}}
         answer = await self._call(
             VaultRequest(
@@ -131,9 +158,35 @@ class KvV2:
             raise await self._refused_write(path, cas)
         return written_of(path, _accepted(answer, path))
 
+    async def _once(
+        self,
+        path: KvPath,
+        cas: int | None,
+        send: Callable[[], Awaitable[SecretWritten]],
+        is_ours: Callable[[Secret], Awaitable[bool]],
+    ) -> SecretWritten:
+        """Do it once, if CAS lets us find out whether it was done."""
+        if cas is None:
+            return await send()
+        write = CasWrite(
+            path=path,
+            cas=cas,
+            send=send,
+            current=lambda: self._current_version(path),
+            made=lambda: self.read(path, version=cas + 1, consistent=True),
+            is_ours=is_ours,
+        )
+        return await done_once(write, within=self._write_timeout)
+
+    async def _current_version(self, path: KvPath) -> int:
+        try:
+            return (await self.read_metadata(path, consistent=True)).current_version
+        except SecretNotFound:
+            return 0
+
     async def _nothing_to_patch(self, path: KvPath) -> SecretsError:
         """Why a patch was answered 404; its body is another than that of a read, or empty."""
-        current = (await self.read_metadata(path)).current
+        current = (await self.read_metadata(path, consistent=True)).current
         if current is None:
             return SecretNotFound(path=path)
         if current.state == "live":  # written in between: the patch was not made on it
@@ -143,7 +196,7 @@ class KvV2:
     async def _refused_write(self, path: KvPath, cas: int | None) -> SecretsError:
         """Why a write was answered 400, by asking for the state and not by reading the text."""
         try:
-            metadata = await self.read_metadata(path)
+            metadata = await self.read_metadata(path, consistent=True)
         except SecretNotFound:
             return (
                 VaultRefused(status=400, path=path)
@@ -177,17 +230,20 @@ class KvV2:
         names = sorted(key for key in keys if after is None or key > after)
         return names if limit is None else names[:limit]
 
-    async def read_metadata(self, path: KvPath) -> SecretMetadata:
+    async def read_metadata(self, path: KvPath, *, consistent: bool = False) -> SecretMetadata:
         """Return a secret's history and settings, without values.
 
         ``GET /v1/{mount}/metadata/{path}`` (Vault API: KV v2, "Read Secret Metadata").
+        `consistent` as in `read`.
 
         Raises:
             SecretNotFound: there is no such secret.
             AccessDenied: the token's policies do not allow it.
         """
         answer = await self._call(
-            VaultRequest(method="GET", path=path.api("metadata"), subject=path)
+            VaultRequest(
+                method="GET", path=path.api("metadata"), subject=path, consistent=consistent
+            )
         )
         if answer.status == 404:
             raise SecretNotFound(path=path)
@@ -312,3 +368,12 @@ def _accepted(answer: VaultResponse, path: KvPath | None) -> Mapping[str, Any]:
     if answer.status == 403:
         raise AccessDenied(path=path)
     raise VaultRefused(status=answer.status, path=path)
+
+
+def _patched(before: SecretMap, patch: Mapping[str, str | None]) -> SecretMap:
+    """What a merge patch makes of a version."""
+    after: dict[str, str | SecretValue] = {
+        key: value for key in before.keys() - patch.keys() if (value := before.get(key)) is not None
+    }
+    after.update({key: value for key, value in patch.items() if value is not None})
+    return SecretMap(after)

@@ -21,6 +21,9 @@ _VARIABLE = re.compile(r"\b(GREENLANG_SECRETS_[A-Z_]+[A-Z]|VAULT_[A-Z_]+[A-Z])\b
 ELSEWHERE = {"GREENLANG_SECRETS_DEV_DIR", "GREENLANG_SECRETS_TEST_POSTGRES_URL"}
 """Variables of the command line and the pytest plugin, which have pages of their own."""
 
+_SIZE = re.compile(r'environ\.get\("(GREENLANG_SECRETS_TEST_[A-Z_]+)"')
+"""How a scenario reads the variable that makes it longer."""
+
 
 def broken(page: Path, text: str) -> list[str]:
     """Return what `text`, which stands at `page`, points at that does not exist."""
@@ -58,13 +61,27 @@ def _tests_of(path: Path) -> frozenset[str]:
 @cache
 def _variables() -> set[str]:
     rows = variables_in_source() | vault_variables()
-    return {row[0] for row in rows} | ELSEWHERE
+    return {row[0] for row in rows} | ELSEWHERE | sizes()
+
+
+def sizes() -> set[str]:
+    """Return the variables that make scenarios longer."""
+    scenarios = (ROOT / "tests" / "scenarios").glob("*.py")
+    return {name for path in scenarios for name in _SIZE.findall(path.read_text("utf-8"))}
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_points_at_exists(page: Path) -> None:
     """Links, anchors, files, tests and variables that a page names are there."""
     assert broken(page, page.read_text("utf-8")) == []
+
+
+def test_every_size_of_a_scenario_is_explained() -> None:
+    """CONTRIBUTING names each variable that makes a scenario longer."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+    assert sizes() - set(_VARIABLE.findall(text)) == set()
+    assert sizes()
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,8 @@ _NAMED_LINK = re.compile(r"\[`(test_\w+)`\]\((tests/[^)]+)\)")
 _FILE = re.compile(r"`((?:src|tests|docs|benchmarks)/[\w./-]*[\w/])`")
 _VARIABLE = re.compile(r"\b(GREENLANG_SECRETS_[A-Z_]+[A-Z]|VAULT_[A-Z_]+[A-Z])\b")
 
-ELSEWHERE = {
-    "GREENLANG_SECRETS_DEV_DIR",
-    "GREENLANG_SECRETS_TEST_FAILOVERS",
-    "GREENLANG_SECRETS_TEST_PAIRS",
-    "GREENLANG_SECRETS_TEST_POSTGRES_URL",
-    "GREENLANG_SECRETS_TEST_PUTS",
-}
-"""Variables of the command line and the pytest plugin, which have pages of their own, and the sizes
-of scenarios."""
+ELSEWHERE = {"GREENLANG_SECRETS_DEV_DIR", "GREENLANG_SECRETS_TEST_POSTGRES_URL"}
+"""Variables of the command line and the pytest plugin, which have pages of their own."""
 
 _SIZE = re.compile(r'environ\.get\("(GREENLANG_SECRETS_TEST_[A-Z_]+)"')
 """How a scenario reads the variable that makes it longer."""

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 import greenlang_secrets as gs
+from greenlang_secrets.testing import PostgresServer
 from support.approle import approle
 from support.database import DatabaseEngine, database_engine
 
@@ -156,17 +157,36 @@ async def test_credentials_past_their_end_are_not_given_out(engine, config, vaul
 
 
 @pytest.mark.timeout(120)
-async def test_database_that_is_down_leaves_what_is_held(vault, tmp_path, engine, config):
-    """While PostgreSQL gives no new account the present one is kept to its end; Vault's failure is
-    no end of it.
+async def test_database_that_is_down_leaves_what_is_held(vault, tmp_path):
+    """PostgreSQL stopped: what is held stays, dynamic or static, an attempt to replace it is an error
+    that says so, and when the database is back so are new accounts, without a restart.
     """
-    await engine.role(ttl="1h", max_ttl="2h")
-    async with gs.SecretsService.open(config) as secrets:
-        held = await secrets.database_credentials("app", mount=engine.mount)
-        first = held.current
-        await engine.write("roles/app", {"db_name": "pg", "creation_statements": ["BROKEN"]})
-        with pytest.raises(gs.SecretsError):
-            await held.refresh()
+    async with PostgresServer() as postgres, database_engine(vault, postgres) as engine:
+        await engine.role(ttl="1h", max_ttl="2h")
+        admin = await asyncpg.connect(postgres.url)
+        await admin.execute("CREATE ROLE account WITH LOGIN PASSWORD 'first'")
+        await admin.close()
+        await engine.write(
+            "static-roles/fixed",
+            {"db_name": "pg", "username": "account", "rotation_period": "1h"},
+        )
+        role = await approle(vault, tmp_path, mount="app", policy=engine.policy)
+        config = gs.SecretsServiceConfig(
+            addresses=(vault.addr,), auth=role.auth, tenant_token_role=None
+        )
+        async with gs.SecretsService.open(config) as secrets:
+            held = await secrets.database_credentials("app", mount=engine.mount)
+            fixed = await secrets.database_credentials("fixed", mount=engine.mount, static=True)
+            first = held.current
+            await postgres.kill()
+            with pytest.raises(gs.VaultUnavailable):
+                await held.refresh()
+            during = held.current
+            static_during = await fixed.refresh()
+            await postgres.start()
+            second = await held.refresh()
 
-        assert held.current is first
-        assert await engine.log_in(first) == first.username
+            assert during is first
+            assert static_during is fixed.current
+            assert second.username != first.username
+            assert await engine.log_in(second) == second.username

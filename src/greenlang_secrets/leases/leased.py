@@ -18,7 +18,8 @@ from greenlang_secrets.errors import LeaseExpired, SecretsError
 from greenlang_secrets.held import Changes
 from greenlang_secrets.lifetime import Step, Term, next_step
 from greenlang_secrets.sensitive import SecretValue
-from greenlang_secrets.vault import LiveToken, VaultClient
+from greenlang_secrets.vault import LiveToken
+from greenlang_secrets.vault.answers import Call
 
 __all__ = ["Ending", "Entry", "Fetch", "Leased"]
 
@@ -44,8 +45,8 @@ class Leased(Generic[T]):
     read_again_at: float | None = None
 
 
-Fetch = Callable[[VaultClient], Awaitable[Leased[T]]]
-"""Gets a new one from Vault."""
+Fetch = Callable[[Call], Awaitable[Leased[T]]]
+"""Gets a new one from Vault, by a last request that makes it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +141,8 @@ class Entry(Generic[T]):
         now, leased = self._clock(), self._held
         if leased.read_again_at is not None and leased.term.failures == 0:
             return Step(action="replace", at=leased.read_again_at, within=5.0)
-        if self.token is not None and self.token.bound < leased.term.ends_at:
+        # One that has ended stays as it is: its waits are to grow.
+        if self.token is not None and now < leased.term.ends_at > self.token.bound:
             self.term = leased.term.bounded(now, self.token.bound)
         return next_step(self.term, now, chance)
 

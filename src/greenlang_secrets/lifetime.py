@@ -65,7 +65,7 @@ class Term:
 
     def renewed(self, *, granted_at: float, duration: float, renewable: bool = True) -> Term:
         """Return the term that a renewal gave; one that was cut is not renewable any more."""
-        cut = duration < self.wanted
+        cut = duration < self.wanted or duration <= 0.0
         return replace(
             self,
             granted_at=granted_at,

@@ -128,6 +128,19 @@ async def test_lease_that_hangs_on_an_ended_token_is_retried_with_growing_waits(
         assert isinstance(ended.value.__cause__, VaultUnavailable)
 
 
+async def test_lease_that_has_ended_when_it_comes_is_not_asked_for_without_a_pause():
+    """Half a second lies between two attempts though each succeeds."""
+    async with fake_service(FakeVault(Clock(), lease_ttl=0, renewable=False)) as service:
+        held = await service.hold()
+        await service.pass_time(0.4)
+        at_first = service.vault.count(CREDS)
+        await service.pass_time(0.2)
+
+        assert (at_first, service.vault.count(CREDS)) == (1, 2)
+        with pytest.raises(LeaseExpired):
+            _ = held.current
+
+
 async def test_dropped_handle_is_released():
     """A handle that nobody has any more is as good as released, but not before."""
     async with fake_service() as service:

@@ -515,3 +515,13 @@ async def test_last_token_that_answered_is_the_one_it_hangs_on():
         assert service.vault.leases == {f"{CREDS}/1": "t2"}
         assert service.users() == {"t2": 1}
         assert service.vault.count("auth/token/revoke-self") == 1
+
+
+async def test_entry_without_a_value_says_so():
+    """Nothing can be looked at, followed or planned before the first fetch."""
+    entry = Entry("app", database.dynamic("app", **PLACED), Clock())
+
+    for ask in (entry.look, lambda: entry.changes, lambda: entry.term):
+        with pytest.raises(RuntimeError, match="nothing was fetched"):
+            ask()
+    assert entry.give_up() == []

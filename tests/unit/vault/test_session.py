@@ -442,3 +442,66 @@ async def test_denied_call_raises_where_the_engine_reads_it():
 
         with pytest.raises(AccessDenied):
             await service.keeper._client.leases.revoke("some/lease")
+
+
+async def test_examination_of_a_token_that_was_replaced_meanwhile_drops_nothing():
+    """What is found dead too late has a successor already, which stays."""
+    async with fake_service() as service:
+        await service.session.login()
+        gate = service.vault.gates[LOOK_UP] = asyncio.Event()
+        service.vault.instead["some/thing"] = [403]
+        service.vault.instead[LOOK_UP] = [403]
+        reading = asyncio.ensure_future(read(service))
+        await settle()
+        await service.session._start_acquisition()
+        gate.set()
+
+        assert await reading == 200
+        assert service.login.made == 2
+
+
+async def test_denial_of_a_token_that_was_refreshed_meanwhile_is_sent_again():
+    """Whoever has taken over while a look was under way may be allowed what was denied."""
+    async with fake_service() as service:
+        await service.session.login()
+        gate = service.vault.gates[LOOK_UP] = asyncio.Event()
+        service.vault.instead["some/thing"] = [403]
+        reading = asyncio.ensure_future(read(service))
+        await settle()
+        await service.session._start_acquisition()
+        gate.set()
+
+        assert await reading == 200
+
+
+async def test_replaced_twice_is_revoked_once():
+    """A user that comes back to a retired token does not have it revoked again."""
+    async with fake_service() as service:
+        await service.session.login()
+        token = service.session.token
+        assert token is not None
+        await service.session._start_acquisition()
+        await settle()
+        with token.in_use():
+            pass
+        await settle()
+
+        assert service.vault.count(REVOKE) == 1
+
+
+async def test_close_without_a_login_asks_for_nothing():
+    """There is nothing to revoke."""
+    async with fake_service() as service:
+        await service.session.revoke()
+
+        assert service.vault.asked == []
+
+
+async def test_idle_session_waits_for_its_first_token():
+    """Keeping begins with the first token, whenever that comes."""
+    async with fake_service(keep=True) as service:
+        await settle()
+        await service.session.login()
+        await service.pass_time(2401.0)
+
+        assert service.vault.count(RENEW) == 1

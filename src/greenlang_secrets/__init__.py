@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         WrappingTokenUsed,
     )
     from greenlang_secrets.held import Held
+    from greenlang_secrets.leases import HeldLease
     from greenlang_secrets.listing import Page
     from greenlang_secrets.model import (
         Health,
@@ -107,6 +108,7 @@ __all__ = [
     "Environment",
     "Health",
     "Held",
+    "HeldLease",
     "InvalidPath",
     "InvalidRequest",
     "InvalidSecret",
@@ -201,6 +203,7 @@ _HOME = {
     "Environment": "config",
     "Health": "model",
     "Held": "held",
+    "HeldLease": "leases",
     "InvalidPath": "errors",
     "InvalidRequest": "errors",
     "InvalidSecret": "errors",

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Generic, Self, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import anyio
 
 from greenlang_secrets.background import Supervisor, reported
 
-__all__ = ["Changes", "Follower", "Held", "OnChange", "tell"]
+__all__ = ["Changes", "Follower", "Held", "OnChange", "soon", "tell", "when_dropped"]
 
 T = TypeVar("T")
 
@@ -67,21 +68,23 @@ class Changes(Generic[T]):
         finally:
             self._waiting.discard(woken)
 
-    def follow(self, *, newest: bool = True) -> Follower[T]:
+    def follow(self, *, newest: bool = True, handle: object = None) -> Follower[T]:
         """Return an iterator over the newest value now (unless `newest` is False), and then each
         time it has changed, until `close`.
         """
-        return Follower(self, -1 if newest else self.number)
+        return Follower(self, -1 if newest else self.number, handle)
 
 
 class Follower(AsyncIterator[T]):
-    """One who follows `Changes`; `seen` is the number of the last change it knows of.
+    """One who follows `Changes`; `seen` is the number of the last change it knows of, and `handle`
+    lives for as long as it follows.
 
     On cancellation: a cancelled step has taken nothing, and the next one goes on from there.
     """
 
-    def __init__(self, changes: Changes[T], seen: int) -> None:
+    def __init__(self, changes: Changes[T], seen: int, handle: object = None) -> None:
         self._changes = changes
+        self._handle = handle
         self._seen = seen
         self._stopped = False
         self._waiting: set[anyio.Event] = set()
@@ -105,6 +108,7 @@ class Follower(AsyncIterator[T]):
     def stop(self) -> None:
         """End this iteration, and no other; a second call does nothing."""
         self._stopped = True
+        self._handle = None
         for woken in self._waiting:
             woken.set()
 
@@ -161,7 +165,7 @@ class Held(Generic[T]):
         return self._follow(newest=True)
 
     def _follow(self, *, newest: bool) -> Follower[T]:
-        follower = self._changes.follow(newest=newest)
+        follower = self._changes.follow(newest=newest, handle=self)
         self._followers.add(follower)
         if self._released:
             follower.stop()
@@ -206,6 +210,20 @@ class Held(Generic[T]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.release()
+
+
+def when_dropped(handle: Held[T], leave: Callable[[], None]) -> Callable[[], object]:
+    """Call `leave` in the running loop when `handle` is dropped; return what prevents it."""
+    loop = asyncio.get_running_loop()
+    dropped = finalize(handle, soon, loop, leave)
+    dropped.atexit = False
+    return dropped.detach
+
+
+def soon(loop: asyncio.AbstractEventLoop, leave: Callable[[], None]) -> None:
+    """Call `leave` in the loop, from wherever the garbage collector runs: another thread, or after the loop's end."""
+    with suppress(RuntimeError):  # the loop is closed, and the service with it
+        loop.call_soon_threadsafe(leave)
 
 
 async def _call(callback: OnChange[T], old: T, new: T) -> None:

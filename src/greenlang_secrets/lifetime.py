@@ -32,10 +32,11 @@ three attempts fit into the last third (0.75 ** 5 of it is left after the third)
 
 _RENEWALS: Final = 2
 """Failed attempts after which replacing is tried: Vault says 500 to a renewal past the maximum,
-as it does when it fails itself (OpenBao 2.7.2, tests/integration/vault/test_session.py)."""
+as it does when it fails itself (OpenBao 2.7.2, tests/integration/vault/test_token_life.py)."""
 
 _ROUNDED: Final = 0.5
-"""Vault gives whole seconds, rounded: a term that was cut may end this much earlier."""
+"""Vault gives whole seconds, rounded: a term that was cut is counted this much shorter. OpenBao 2.7.2
+keeps to what it says (tests/integration/vault/test_token_life.py); another may end at the maximum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class Term:
 
     def renewed(self, *, granted_at: float, duration: float, renewable: bool = True) -> Term:
         """Return the term that a renewal gave; one that was cut is not renewable any more."""
-        cut = duration < self.wanted
+        cut = duration < self.wanted or duration <= 0.0
         return replace(
             self,
             granted_at=granted_at,

@@ -125,7 +125,7 @@ class SecretsService(SecretsView):
         ``GET /v1/{mount}/creds/{name}``, or ``static-creds`` with `static` (Vault API: Databases).
         ``.current`` is read without waiting, so a pool's callback can take it; the lease is
         renewed, and replaced before its maximum or the end of our token, and `on_change` tells.
-        What was replaced lives to its own end. Who holds the same role shares one account, which
+        What was replaced lives to its own end. Keep the handle: one that is dropped is released. Who holds the same role shares one account, which
         is dropped when the last handle is released. `at` is a secret of the type `database`
         that says where the database is, for ``.dsn()``.
 

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+import asyncpg
 import click
 import pytest
 
@@ -106,6 +107,55 @@ def environment(vault_server, monkeypatch) -> Iterator[None]:
             runner.run(vault_server.request("DELETE", f"sys/mounts/{name}"))
 
 
+@pytest.fixture
+def database(environment, vault_server, postgres_server) -> Iterator[None]:
+    """A database engine before a real PostgreSQL, and the secret that says where that is."""
+    kv = os.environ["GREENLANG_SECRETS_KV_MOUNT"]
+    admin = urlsplit(postgres_server.url)
+    place = {"host": postgres_server.host, "port": str(postgres_server.port)}
+    login = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}'"
+    writes: dict[str, dict[str, Any]] = {
+        "sys/mounts/database": {"type": "database"},
+        "database/config/pg": {
+            "plugin_name": "postgresql-database-plugin",
+            "allowed_roles": "*",
+            "connection_url": "postgresql://{{username}}:{{password}}@"
+            f"{place['host']}:{place['port']}/postgres?sslmode=disable",
+            "username": unquote(admin.username or ""),
+            "password": unquote(admin.password or ""),
+        },
+        "database/roles/orders": {
+            "db_name": "pg",
+            "creation_statements": [login],
+            "default_ttl": "1h",
+            "max_ttl": "24h",
+        },
+        "database/static-roles/reports": {
+            "db_name": "pg",
+            "username": "docs_reports",
+            "rotation_period": "24h",
+        },
+        f"{kv}/data/greenlang/database/orders": {
+            "data": {"username": "u", "password": "p", "database": "postgres", **place}
+        },
+        f"{kv}/metadata/greenlang/database/orders": {"custom_metadata": {"type": "database"}},
+    }
+
+    async def prepare() -> None:
+        connection = await asyncpg.connect(postgres_server.url)
+        await connection.execute("DROP ROLE IF EXISTS docs_reports")
+        await connection.execute("CREATE ROLE docs_reports WITH LOGIN PASSWORD 'first'")
+        await connection.close()
+        for path, body in writes.items():
+            status, answer = await vault_server.request("POST", path, body)
+            assert status in {200, 204}, (path, answer)
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(prepare())
+        yield
+        runner.run(vault_server.request("DELETE", "sys/mounts/database"))
+
+
 def compiled(block: Block, page: str) -> CodeType:
     """Return a block's code, which may await at its top level; lines are the page's."""
     text = "\n" * (block.line - 1) + block.text
@@ -138,8 +188,12 @@ def run_page(found: list[Block], page: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("page", _pages_with("python"), ids=_relative)
-def test_python_of_a_page_runs_and_prints_what_it_shows(page: Path, environment) -> None:
+def test_python_of_a_page_runs_and_prints_what_it_shows(
+    page: Path, environment, request: pytest.FixtureRequest
+) -> None:
     """The blocks of a page run in order on a real server, and print what follows them."""
+    if "database_credentials" in page.read_text("utf-8"):
+        request.getfixturevalue("database")
     for shown, printed in run_page(_of(page), str(page)):
         assert printed == shown
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ import greenlang_secrets as gs
 from greenlang_secrets.leases import HeldLease
 from support.approle import AppRole, approle
 from support.database import DatabaseEngine, database_engine
+from support.mounts import mounted
 
 
 @pytest.fixture
@@ -441,3 +443,80 @@ async def test_static_role_rotated_by_hand_is_read_by_refresh(opened, engine, po
 
         assert unchanged is first
         assert await engine.log_in(await held.refresh()) == name
+
+
+# ---------------------------------------------------------------- certificates
+
+
+@pytest.fixture
+async def pki(vault_server) -> AsyncIterator[str]:
+    async with mounted(vault_server, "pki") as mount:
+        for path, body in (
+            ("root/generate/internal", {"common_name": "Test CA", "key_type": "ec"}),
+            (
+                "roles/short",
+                {
+                    "allowed_domains": ["localhost"],
+                    "allow_bare_domains": True,
+                    "key_type": "ec",
+                    "not_before_duration": "30s",
+                },
+            ),
+        ):
+            status, _ = await vault_server.request("POST", f"{mount}/{path}", body)
+            assert status in {200, 204}
+        yield mount
+
+
+async def test_certificate_is_followed_by_a_new_one_before_its_end(secrets, pki):
+    """A certificate of 3 s is replaced by another, with another key, while it is still valid; that
+    is told, and both speak TLS.
+    """
+    told: list[tuple[gs.TlsCertificate, gs.TlsCertificate, datetime]] = []
+    held = await secrets.hold_certificate("short", common_name="localhost", ttl=3.0, mount=pki)
+    first = held.current
+    held.on_change(lambda old, new: told.append((old, new, datetime.now(UTC))))
+
+    async def is_told() -> bool:
+        return bool(told)
+
+    await until(is_told)
+    old, new, at = told[0]
+
+    assert old is first
+    assert at < first.not_after < new.not_after
+    assert new.private_key != first.private_key
+    for certificate in (first, new):
+        await asyncio.to_thread(certificate.ssl_context)  # the keys are those of the certificates
+
+
+async def test_holders_of_a_certificate_share_it(secrets, pki, vault_server):
+    """The same names are the same certificate; others are another. Nothing is revoked at release."""
+    mark = await vault_server.audit_mark()
+    one, same = [
+        await secrets.hold_certificate("short", common_name="localhost", ttl=60.0, mount=pki)
+        for _ in range(2)
+    ]
+    other = await secrets.hold_certificate("short", common_name="localhost", ttl=90.0, mount=pki)
+
+    assert one.current is same.current
+    assert other.current is not one.current
+    for handle in (one, same, other):
+        await handle.release()
+    assert secrets.leases.holding == 0
+    assert await vault_server.audit_requests(mark, f"{pki}/revoke") == []
+    assert await vault_server.audit_requests(mark, "sys/leases/revoke") == []
+
+
+async def test_dead_token_found_by_the_first_hold_costs_one_account(opened, engine, app):
+    """A service whose token was revoked gives credentials that work, at the first call: one account,
+    which hangs on the new token.
+    """
+    await engine.role(ttl="1h", max_ttl="2h")
+    role = await app()
+    async with opened(role) as service:
+        await role.revoke_tokens()
+        held = await hold(service, engine)
+
+        assert await engine.log_in(held.current) == held.current.username
+        assert len(await engine.leases()) == 1

@@ -159,6 +159,29 @@ async def following(secrets: gs.SecretsService) -> None:
     assert_type(subscription.stop(), None)
 
 
+async def holding_leases(secrets: gs.SecretsService, successor: gs.SecretsService) -> None:
+    """What is held under a lease is what was asked for, looked at without waiting."""
+    held = await secrets.database_credentials("app", static=True, at="a", mount="database")
+    assert_type(held, gs.HeldLease[gs.DatabaseCredentials])
+    assert_type(held.current, gs.DatabaseCredentials)
+    assert_type([each.username async for each in held.changes()], list[str])
+    assert_type(await held.refresh(), gs.DatabaseCredentials)
+    assert_type(held.on_change(lambda old, new: None), Stop)
+    certificate = await secrets.hold_certificate("web", common_name="a", alt_names=["b"], ttl=60.0)
+    assert_type(certificate, gs.HeldLease[gs.TlsCertificate])
+    assert_type(certificate.current, gs.TlsCertificate)
+    async with certificate as same:
+        assert_type(same, gs.HeldLease[gs.TlsCertificate])
+    anything: gs.Held[gs.TlsCertificate] = certificate
+    assert_type(await anything.release(), None)
+    assert_type(await secrets.hand_over(successor), None)
+
+    secrets.database_credentials("app").refresh()  # type: ignore[attr-defined]  # not awaited
+    await secrets.database_credentials("app", True)  # type: ignore[call-arg]  # by name only
+    (await secrets.hold("a")).refresh()  # type: ignore[attr-defined]  # a secret is no lease
+    secrets.for_tenant("a").hand_over(successor)  # type: ignore[attr-defined]  # the service's
+
+
 async def misfollowing(secrets: gs.SecretsService) -> None:
     """What would never be called, or never be awaited, does not type-check."""
     (await secrets.watch("a"))  # type: ignore[misc]  # it is iterated over

@@ -333,3 +333,28 @@ async def test_exception_of_a_bare_task_is_reported(reports, watching):
     await ended(make)
 
     assert [report["message"] for report in reports] == ["Task exception was never retrieved"]
+
+
+async def test_given_task_is_owned_by_the_successor():
+    """A task that was given away outlives its first owner, and ends with the second."""
+    first, second = Supervisor(), Supervisor()
+    task = first.spawn(for_ever(), name="moved")
+    first.give(task, second)
+    await first.close()
+    running = not task.done()
+    await second.close()
+
+    assert running
+    assert task.cancelled()
+    assert (first.running, second.running) == (0, 0)
+
+
+async def test_ended_task_is_not_given():
+    """One that has ended stays ended: the successor waits for nothing."""
+    async with Supervisor() as first, Supervisor() as second:
+        task = first.spawn(asyncio.sleep(0), name="short")
+        await task
+        await until(lambda: first.running == 0)
+        first.give(task, second)
+
+        assert second.running == 0

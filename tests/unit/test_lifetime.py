@@ -51,6 +51,13 @@ def test_renewal_down_to_nothing_is_replaced_at_once():
     assert next_step(cut, 2600.0, 0.0).at == 2600.0
 
 
+def test_renewal_of_nothing_by_nothing_is_the_last():
+    """What was granted for 0 seconds is not renewed again and again."""
+    nothing = Term(granted_at=100.0, duration=0.0, wanted=0.0, renewable=True)
+
+    assert not nothing.renewed(granted_at=101.0, duration=0.0).renewable
+
+
 def test_renewal_that_says_it_was_the_last_is_believed():
     """Vault may give all that is wanted and say that it will not do so again."""
     assert not HOUR.renewed(granted_at=1.0, duration=3600.0, renewable=False).renewable

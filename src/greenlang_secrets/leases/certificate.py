@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from greenlang_secrets.credentials import TlsCertificate
 from greenlang_secrets.leases.leased import Fetch, Leased
 from greenlang_secrets.lifetime import Term
-from greenlang_secrets.vault import VaultClient
+from greenlang_secrets.vault.answers import Call
+from greenlang_secrets.vault.pki import Pki
 
 __all__ = ["issued"]
 
@@ -20,9 +21,9 @@ def issued(
     asked for. Nothing is revoked: the one before is valid to its own end.
     """
 
-    async def fetch(client: VaultClient) -> Leased[TlsCertificate]:
+    async def fetch(call: Call) -> Leased[TlsCertificate]:
         asked_at = time.monotonic()
-        made = await client.pki(mount=mount).issue(
+        made = await Pki(call, mount=mount).issue(
             role, common_name=common_name, alt_names=alt_names, ttl=ttl
         )
         return Leased(

@@ -9,7 +9,8 @@ from greenlang_secrets.credentials import DatabaseCredentials
 from greenlang_secrets.leases.leased import Fetch, Leased
 from greenlang_secrets.lifetime import Term
 from greenlang_secrets.sensitive import SecretValue
-from greenlang_secrets.vault import VaultClient
+from greenlang_secrets.vault.answers import Call
+from greenlang_secrets.vault.database import Database
 
 __all__ = ["Place", "dynamic", "static"]
 
@@ -24,9 +25,9 @@ Place = Callable[[], Awaitable[DatabaseCredentials | None]]
 def dynamic(role: str, *, mount: str, place: Place) -> Fetch[DatabaseCredentials]:
     """Return a fetch of a new account of `role`; it is dropped when its lease ends."""
 
-    async def fetch(client: VaultClient) -> Leased[DatabaseCredentials]:
+    async def fetch(call: Call) -> Leased[DatabaseCredentials]:
         at = await place()  # first: what fails after the account is made leaves it behind
-        made = await client.database(mount=mount).credentials(role)
+        made = await Database(call, mount=mount).credentials(role)
         return Leased(
             value=_joined(made.username, made.password, at),
             known_by=made.password,
@@ -45,9 +46,9 @@ def dynamic(role: str, *, mount: str, place: Place) -> Fetch[DatabaseCredentials
 def static(role: str, *, mount: str, place: Place) -> Fetch[DatabaseCredentials]:
     """Return a fetch of the present password of a static role, read again when Vault changes it."""
 
-    async def fetch(client: VaultClient) -> Leased[DatabaseCredentials]:
+    async def fetch(call: Call) -> Leased[DatabaseCredentials]:
         at = await place()
-        read = await client.database(mount=mount).static_credentials(role)
+        read = await Database(call, mount=mount).static_credentials(role)
         return Leased(
             value=_joined(read.username, read.password, at),
             known_by=read.password,

@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 import anyio
 
 from greenlang_secrets.background import Supervisor, reported
 from greenlang_secrets.errors import AccessDenied, LeaseExpired, NotRenewable, SecretsError
-from greenlang_secrets.held import Held
+from greenlang_secrets.held import Held, when_dropped
 from greenlang_secrets.leases.leased import Ending, Entry, Fetch
 from greenlang_secrets.lifetime import Step
-from greenlang_secrets.vault import VaultClient
+from greenlang_secrets.vault import LiveToken, VaultClient
 
 __all__ = ["HeldLease", "LeaseKeeper"]
 
@@ -30,10 +33,20 @@ _REVOKE_DEADLINE: Final = 3.0
 """Seconds for all revocations at the end; the token's own, which follows, ends what is left."""
 
 
-class HeldLease(Held[T], Generic[T]):
-    """A `Held` whose value can be replaced before its time."""
+class _Gone(RuntimeError):
+    """Nobody holds it any more."""
 
-    def __init__(self, *, refresh: Callable[[], Any], **rest: Any) -> None:
+    def __init__(self) -> None:
+        super().__init__("this was released, or the service closed; hold it anew")
+
+
+class HeldLease(Held[T], Generic[T]):
+    """A `Held` whose value can be replaced before its time.
+
+    Keep it for as long as the value is in use: one that is dropped is released.
+    """
+
+    def __init__(self, *, refresh: Callable[[], Awaitable[None]], **rest: Any) -> None:
         super().__init__(**rest)
         self._refresh = refresh
 
@@ -43,8 +56,14 @@ class HeldLease(Held[T], Generic[T]):
 
         Raises:
             SecretsError: it could not be replaced; what was held before stays.
+            RuntimeError: it was released, or the service closed.
         """
-        await self._refresh()
+        if self._released:
+            raise _Gone
+        try:
+            await self._refresh()
+        except SecretsError as error:
+            raise error.again() from None
         return self.current
 
 
@@ -54,9 +73,34 @@ class _Kept:
     def __init__(self, entry: Entry[Any], keeper: LeaseKeeper) -> None:
         self.entry = entry
         self.keeper = keeper
-        self.handles: set[HeldLease[Any]] = set()
+        self.handles: WeakSet[HeldLease[Any]] = WeakSet()
         self.replacing: asyncio.Task[None] | None = None
         self.keeping: asyncio.Task[None] | None = None
+        self.moving: asyncio.Task[None] | None = None
+
+
+class _Maker:
+    """The token of the last answer that was no error: what was made hangs on it. It is used by
+    us until it is taken or let go of.
+    """
+
+    def __init__(self) -> None:
+        self._token: LiveToken | None = None
+
+    def __call__(self, token: LiveToken) -> None:
+        token.acquire()
+        self.let_go()
+        self._token = token
+
+    def take(self) -> LiveToken:
+        if self._token is None:
+            raise RuntimeError("a fetch gave a lease and asked Vault for nothing")
+        token, self._token = self._token, None
+        return token
+
+    def let_go(self) -> None:
+        if self._token is not None:
+            self.take().release()
 
 
 class LeaseKeeper:
@@ -76,6 +120,8 @@ class LeaseKeeper:
         self._chance = chance
         self._kept: dict[Hashable, _Kept] = {}
         self._left: list[Ending] = []
+        self._working: set[asyncio.Task[None]] = set()
+        self._closed = False
         client.session.on_replaced(self._wake_all)
 
     @property
@@ -84,14 +130,16 @@ class LeaseKeeper:
         return len(self._kept)
 
     async def hold(self, key: Hashable, fetch: Fetch[T]) -> HeldLease[T]:
-        """Return a handle on what `fetch` gets, kept valid until it is released.
+        """Return a handle on what `fetch` gets, kept valid until it is released or dropped.
 
         Whoever holds the same `key` shares one lease. A cancelled call lets go of what it
         waited for; the last to let go revokes it.
 
         Raises:
             SecretsError: what the first fetch raised.
+            RuntimeError: the service is closed.
         """
+        self._check_open()
         kept = self._kept.get(key)
         if kept is None:
             kept = _Kept(Entry(key, fetch, self._clock), self)
@@ -100,64 +148,91 @@ class LeaseKeeper:
         entry.holders += 1
         try:
             if entry.leased is None:
-                await self._replace(kept)
+                await kept.keeper._replace(kept)
+            kept.keeper._check_open()  # noqa: SLF001  the same
         except BaseException as error:
-            await kept.keeper._let_go(kept)  # noqa: SLF001  another of this class, after a hand-over
+            await kept.keeper._let_go(kept)  # noqa: SLF001  the same
             if isinstance(error, SecretsError):
                 raise error.again() from None
             raise
+        return kept.keeper._handle(kept)  # noqa: SLF001  the same
+
+    def _handle(self, kept: _Kept) -> HeldLease[Any]:
         self._begin(kept)
 
         async def release() -> None:
-            kept.handles.discard(handle)
-            await kept.keeper._let_go(kept)  # noqa: SLF001  the same
+            keep()
+            await kept.keeper._let_go(kept)  # noqa: SLF001  another of this class, after a hand-over
 
         async def refresh() -> None:
             await kept.keeper._replace(kept)
 
-        handle: HeldLease[T] = HeldLease(
-            look=entry.look,
-            changes=entry.changes,
+        handle: HeldLease[Any] = HeldLease(
+            look=kept.entry.look,
+            changes=kept.entry.changes,
             supervisor=self._supervisor,
             release=release,
             refresh=refresh,
         )
+        keep = when_dropped(handle, lambda: kept.keeper._dropped(kept))  # noqa: SLF001  the same
         kept.handles.add(handle)
         return handle
 
     async def hand_over(self, successor: LeaseKeeper) -> None:
         """Have everything held here issued anew by `successor` and kept there; holders are told as
-        of any change. What was held before lives until this keeper closes.
+        of any change. What was held before lives until this keeper closes. Cancelling does not
+        stop it.
 
         Raises:
             SecretsError: some could not be issued; those are still kept here, so call again.
+            RuntimeError: the successor is closed.
         """
         kept = list(self._kept.values())
-        answers = await asyncio.gather(
-            *(self._give(each, successor) for each in kept), return_exceptions=True
-        )
-        for answer in answers:
+        for each in kept:
+            if each.moving is None:
+                each.moving = self._work(self._give(each, successor), name="leases.hand_over")
+        moves = [asyncio.shield(each.moving) for each in kept if each.moving is not None]
+        for answer in await asyncio.gather(*moves, return_exceptions=True):
             if isinstance(answer, SecretsError):
                 raise answer.again()
             if answer is not None:
                 raise answer
 
     async def close(self) -> None:
-        """Revoke everything, within 3 s; what cannot be revoked ends with its token.
+        """Revoke everything, what is being made among it, within 3 s; what cannot be revoked ends
+        with its token.
 
         Handles that are still held have no value from now on.
         """
+        self._closed = True
         kept, self._kept = list(self._kept.values()), {}
         endings, self._left = self._left, []
         for each in kept:
             self._stop(each)
             endings += each.entry.give_up()
-        await self._revoke(endings)
+        if endings:
+            self._work(self._revoke_all(endings), name="leases.revoke")
+        with anyio.move_on_after(_REVOKE_DEADLINE):
+            while self._working:  # a fetch under way revokes what it has made
+                await asyncio.wait(self._working)
 
     # ------------------------------------------------------------ keeping
 
+    def _work(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run what is not to be cancelled with who waits for it: what Vault has made by then would
+        be known to nobody.
+        """
+        task = self._supervisor.spawn(work, name=name)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        return task
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the service is closed; open it anew")
+
     def _begin(self, kept: _Kept) -> None:
-        if kept.keeping is None:
+        if kept.keeping is None and kept.moving is None and not kept.entry.closed:
             kept.keeping = self._supervisor.spawn(self._keep(kept), name="leases.keep")
 
     def _wake_all(self) -> None:
@@ -190,12 +265,12 @@ class LeaseKeeper:
         except LeaseExpired:
             entry.term = entry.term.bounded(self._clock(), self._clock())
         except (NotRenewable, AccessDenied) as error:
-            entry.error = error
+            entry.error = error.again()
             entry.term = entry.term.unrenewable()
             if step.action == "replace":
                 entry.term = entry.term.failed(self._clock())
         except (SecretsError, TimeoutError) as error:
-            entry.error = error if isinstance(error, SecretsError) else entry.error
+            entry.error = error.again() if isinstance(error, SecretsError) else entry.error
             entry.term = entry.term.failed(self._clock())
         return True
 
@@ -209,49 +284,52 @@ class LeaseKeeper:
         )
 
     async def _replace(self, kept: _Kept) -> None:
-        """Fetch anew, once for all who ask at the same time. The fetch is not cancelled with them:
-        what Vault has made by then would be known to nobody.
-        """
+        """Fetch anew, once for all who ask at the same time."""
+        if kept.entry.closed:
+            raise _Gone
         if kept.replacing is None or kept.replacing.done():
-            work = self._fetch(kept, self)
-            kept.replacing = self._supervisor.spawn(work, name="leases.fetch")
+            kept.replacing = self._work(self._fetch(kept), name="leases.fetch")
         await asyncio.shield(kept.replacing)
 
-    async def _fetch(self, kept: _Kept, keeper: LeaseKeeper) -> None:
-        # The token before the fetch: should another take over meanwhile, the lease hangs on this
-        # one or on one that lives longer.
-        token = await keeper._client.session.current()
-        token.acquire()
+    async def _fetch(self, kept: _Kept) -> None:
+        entry, maker = kept.entry, _Maker()
         try:
-            leased = await kept.entry.fetch(keeper._client)
-        except BaseException:
-            token.release()
-            raise
-        if leased.lease_id:
-            kept.entry.adopt(leased, token)
-        else:
-            kept.entry.adopt(leased, None)
-            token.release()
-        kept.entry.woken.set()
-        if kept.entry.holders == 0:  # all who waited were cancelled, or have let go
-            await self._revoke(kept.entry.give_up())
+            leased = await entry.fetch(partial(self._client.session.call, made_by=maker))
+            token = maker.take() if leased.lease_id else None
+        finally:
+            maker.let_go()
+        if not entry.closed:
+            entry.adopt(leased, token)
+            entry.woken.set()
+            return
+        # All who waited were cancelled or have let go, or the service closes.
+        if token is not None:
+            await self._revoke_all([Ending(leased.lease_id, token, leased.term)])
+        raise _Gone
 
     async def _give(self, kept: _Kept, successor: LeaseKeeper) -> None:
+        entry = kept.entry
         self._stop(kept)
-        if kept.replacing is not None:
-            await asyncio.wait({kept.replacing})
-        work = self._fetch(kept, successor)
-        kept.replacing = self._supervisor.spawn(work, name="leases.hand_over")
         try:
+            while kept.replacing is not None and not kept.replacing.done():
+                await asyncio.wait({kept.replacing})
+            successor._check_open()
+            kept.replacing = successor._work(successor._fetch(kept), name="leases.fetch")
             await asyncio.shield(kept.replacing)
+            successor._check_open()
+        except _Gone:
+            return  # its last holder has let go meanwhile
         except BaseException:
+            kept.moving = None
             self._begin(kept)
             raise
-        # The one that was replaced, and those before it, are this keeper's to revoke.
-        self._left += kept.entry.endings
-        kept.entry.endings = []
-        self._kept.pop(kept.entry.key, None)
-        successor._take_in(kept)
+        kept.moving = None
+        if not entry.closed:
+            # The one that was replaced, and those before it, are this keeper's to revoke.
+            self._left += entry.endings
+            entry.endings = []
+            del self._kept[entry.key]
+            successor._take_in(kept)
 
     def _take_in(self, kept: _Kept) -> None:
         kept.keeper = self
@@ -269,18 +347,23 @@ class LeaseKeeper:
             kept.keeping.cancel()
             kept.keeping = None
 
+    def _dropped(self, kept: _Kept) -> None:
+        with suppress(RuntimeError):  # the service is closed, and nothing is held any more
+            self._work(self._let_go(kept), name="leases.dropped")
+
     async def _let_go(self, kept: _Kept) -> None:
         entry = kept.entry
         entry.holders -= 1
-        if entry.holders > 0 or self._kept.get(entry.key) is not kept:
+        if entry.holders > 0 or entry.closed:
             return
         del self._kept[entry.key]
         self._stop(kept)
-        await self._revoke(entry.give_up())
+        if endings := entry.give_up():
+            await asyncio.shield(self._work(self._revoke_all(endings), name="leases.revoke"))
 
-    async def _revoke(self, endings: list[Ending]) -> None:
-        """Revoke what has not ended; shielded, since nobody else knows these leases."""
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_REVOKE_DEADLINE):
+    async def _revoke_all(self, endings: list[Ending]) -> None:
+        """Revoke what has not ended; in a task, since nobody else knows these leases."""
+        with anyio.move_on_after(_REVOKE_DEADLINE):
             await asyncio.gather(*(self._revoke_one(ending) for ending in endings))
 
     async def _revoke_one(self, ending: Ending) -> None:

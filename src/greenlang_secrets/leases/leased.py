@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import anyio
 
@@ -18,11 +18,16 @@ from greenlang_secrets.errors import LeaseExpired, SecretsError
 from greenlang_secrets.held import Changes
 from greenlang_secrets.lifetime import Step, Term, next_step
 from greenlang_secrets.sensitive import SecretValue
-from greenlang_secrets.vault import LiveToken, VaultClient
+from greenlang_secrets.vault import LiveToken
+from greenlang_secrets.vault.answers import Call
 
 __all__ = ["Ending", "Entry", "Fetch", "Leased"]
 
 T = TypeVar("T")
+
+_LEAST: Final = 0.5
+"""Seconds that a new one is kept at least: what ends as soon as it is made (by our clock) must not
+be asked for without a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,8 @@ class Leased(Generic[T]):
     read_again_at: float | None = None
 
 
-Fetch = Callable[[VaultClient], Awaitable[Leased[T]]]
-"""Gets a new one from Vault."""
+Fetch = Callable[[Call], Awaitable[Leased[T]]]
+"""Gets a new one from Vault, by a last request that makes it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +91,7 @@ class Entry(Generic[T]):
         self.holders = 0
         self.woken = anyio.Event()
         self.closed = False
+        self._adopted_at = -math.inf
         self._changes: Changes[T] | None = None
 
     @property
@@ -140,14 +146,19 @@ class Entry(Generic[T]):
         now, leased = self._clock(), self._held
         if leased.read_again_at is not None and leased.term.failures == 0:
             return Step(action="replace", at=leased.read_again_at, within=5.0)
-        if self.token is not None and self.token.bound < leased.term.ends_at:
+        # One that has ended stays as it is: its waits are to grow.
+        if self.token is not None and now < leased.term.ends_at > self.token.bound:
             self.term = leased.term.bounded(now, self.token.bound)
-        return next_step(self.term, now, chance)
+        step = next_step(self.term, now, chance)
+        if self.token is not None and self.token.dead:
+            return step
+        return replace(step, at=max(step.at, self._adopted_at + _LEAST))
 
     def adopt(self, leased: Leased[T], token: LiveToken | None) -> None:
         """Make `leased` the present one, tell who follows, and let the one before end."""
         before, before_token = self.leased, self.token
         self.leased, self.token, self.error = leased, token, None
+        self._adopted_at = self._clock()
         if before is not None and before_token is not None:
             self.endings.append(Ending(before.lease_id, before_token, before.term))
         if self._changes is None:

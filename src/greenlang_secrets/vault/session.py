@@ -15,6 +15,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import anyio
@@ -48,6 +50,11 @@ new policies, which an old token does not have."""
 _WATCH_EVERY: Final = 1.0
 """Seconds between two looks at an Agent's sink file."""
 
+_own: Final = partial(ApiPath.of, "auth", "token")
+_LOOK_UP: Final = VaultRequest(method="GET", path=_own("lookup-self"))
+_RENEW: Final = VaultRequest(method="POST", path=_own("renew-self"), body={}, repeatable=True)
+_REVOKE: Final = VaultRequest(method="POST", path=_own("revoke-self"), repeatable=True)
+
 Event = Callable[[str], None]
 
 
@@ -76,12 +83,14 @@ class TokenHolder:
         self._token: LiveToken | None = None
         self._acquisition: asyncio.Task[LiveToken] | None = None
         self._examination: asyncio.Task[bool] | None = None
+        self._examined: LiveToken | None = None
         self._refused: AuthenticationLost | None = None
         self._refused_until = 0.0
         self._backoff = _FIRST_BACKOFF
         self._refreshed_at = -math.inf
         self._died_at = -math.inf
         self._ever = False
+        self._closed = False
         self._retired: set[LiveToken] = set()
         self._on_replaced: list[Callable[[], None]] = []
 
@@ -96,29 +105,37 @@ class TokenHolder:
         """
         self._on_replaced.append(callback)
 
-    async def call(self, request: VaultRequest) -> VaultResponse:
+    async def call(
+        self, request: VaultRequest, *, made_by: Callable[[LiveToken], None] = lambda _: None
+    ) -> VaultResponse:
         """Return Vault's answer to `request`, sent with a living token.
 
         A 403 that is returned is a real denial; one refresh login per minute at most has made
-        sure that it is not an old token's only.
+        sure that it is not an old token's only. `made_by` is told the token that an answer
+        without an error was given to, while it is in use: what was made hangs on it.
 
         Raises:
             AuthenticationLost: Vault refuses the login.
             VaultUnavailable, OutcomeUnknown, VaultProtocolError: as `Transport.send`.
+            RuntimeError: it was closed.
         """
         token = await self.current()
-        answer = await self._send(request, token)
+        answer = await self._send(request, token, made_by)
         # Denied before anything was done, so even a write may be sent again.
         for _ in range(_ROUNDS):
             if answer.status != 403 or not await self._has_better_than(token):
                 break
             token = await self.current()
-            answer = await self._send(request, token)
+            answer = await self._send(request, token, made_by)
         return answer
 
-    async def _send(self, request: VaultRequest, token: LiveToken) -> VaultResponse:
+    async def _send(
+        self, request: VaultRequest, token: LiveToken, made_by: Callable[[LiveToken], None]
+    ) -> VaultResponse:
         with token.in_use():
             answer = await self._transport.send(request, token=token.value)
+            if answer.ok:
+                made_by(token)
         token.worked = token.worked or answer.status != 403
         return answer
 
@@ -142,6 +159,8 @@ class TokenHolder:
         self._start_acquisition()
 
     def _start_acquisition(self) -> asyncio.Task[LiveToken]:
+        if self._closed:
+            raise RuntimeError("the service is closed; open it anew")
         if self._acquisition is None or self._acquisition.done():
             self._acquisition = self._supervisor.spawn(self._replace(), name="vault.login")
         return self._acquisition
@@ -202,17 +221,16 @@ class TokenHolder:
         return True
 
     def _join_examination(self, token: LiveToken) -> tuple[asyncio.Task[bool], bool]:
-        if self._examination is not None and not self._examination.done():
-            return self._examination, False
+        running = self._examination
+        if running is not None and not running.done() and self._examined is token:
+            return running, False
+        self._examined = token
         self._examination = self._supervisor.spawn(self._examine(token), name="vault.lookup")
         return self._examination, True
 
     async def _examine(self, token: LiveToken) -> bool:
         if not token.limited:  # a look would take one of its last uses away
-            answer = await self._transport.send(
-                VaultRequest(method="GET", path=ApiPath.of("auth", "token", "lookup-self")),
-                token=token.value,
-            )
+            answer = await self._transport.send(_LOOK_UP, token=token.value)
             if answer.status != 403:
                 return False
         if not token.worked and self._clock() - self._died_at < _NEWBORN:
@@ -231,13 +249,14 @@ class TokenHolder:
         if token is not self._token:
             return True
         now = self._clock()
-        if (
-            not token.ours
-            or now - token.made_at < REFRESH_EVERY
-            or now - self._refreshed_at < REFRESH_EVERY
-        ):
-            return False
-        self._refreshed_at = now
+        if self._acquisition is None or self._acquisition.done():
+            if (
+                not token.ours
+                or now - token.made_at < REFRESH_EVERY
+                or now - self._refreshed_at < REFRESH_EVERY
+            ):
+                return False
+            self._refreshed_at = now
         try:
             return await asyncio.shield(self._start_acquisition()) is not token
         except SecretsError:
@@ -253,21 +272,29 @@ class TokenHolder:
                     self._supervisor.spawn(self._revoke(token), name="vault.revoke")
 
     async def revoke(self) -> None:
-        """Revoke our tokens, those not yet let go among them; at most 2 s, errors ignored: they
-        die by their TTL anyway. What was made with them ends with them.
+        """Revoke our tokens, those not yet let go among them, and make no more; at most 2 s, errors
+        ignored: they die by their TTL anyway. What was made with them ends with them.
         """
+        self._closed = True
+        with anyio.move_on_after(REVOKE_DEADLINE):
+            await self._revoke_held()
+            if self._acquisition is not None:  # nobody else will know what it makes
+                await asyncio.wait({self._acquisition})
+                await self._revoke_held()
+
+    async def _revoke_held(self) -> None:
         tokens = [*self._retired, *([] if self._token is None else [self._token])]
         self._retired.clear()
         self._token = None
-        await asyncio.gather(*(self._revoke(token) for token in tokens if token.revocable))
+        ours = [token for token in tokens if token.revocable]
+        for token in ours:
+            token.dead = True
+        await asyncio.gather(*(self._revoke(token) for token in ours))
 
     async def _revoke(self, token: LiveToken) -> None:
-        request = VaultRequest(
-            method="POST", path=ApiPath.of("auth", "token", "revoke-self"), repeatable=True
-        )
         try:
             async with asyncio.timeout(REVOKE_DEADLINE):
-                await self._transport.send(request, token=token.value)
+                await self._transport.send(_REVOKE, token=token.value)
         except (VaultError, TimeoutError):
             return
 
@@ -325,6 +352,8 @@ class Session(TokenHolder):
             at = math.inf
             if token is not None:
                 step = next_step(token.term, self._clock(), self._chance())
+                if not token.ours and token.term.renewable:
+                    step = replace(step, action="renew")  # there is no other way to keep it
                 if step.action == "renew" or token.ours:
                     at = step.at
             with anyio.move_on_after(max(0.0, at - self._clock())):
@@ -350,15 +379,7 @@ class Session(TokenHolder):
     async def _renewed(self, token: LiveToken) -> Term:
         if token.limited:
             return token.term.unrenewable()
-        answer = await self._transport.send(
-            VaultRequest(
-                method="POST",
-                path=ApiPath.of("auth", "token", "renew-self"),
-                body={},
-                repeatable=True,
-            ),
-            token=token.value,
-        )
+        answer = await self._transport.send(_RENEW, token=token.value)
         if answer.ok:
             self._on_event("success")
             return term_from_renewal(token.term, answer)

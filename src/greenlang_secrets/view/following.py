@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
-from weakref import finalize
 
 from greenlang_secrets.access import Action, require
 from greenlang_secrets.following import Followed, Followers, Load, differs
-from greenlang_secrets.held import Follower, Held, OnChange, tell
+from greenlang_secrets.held import Follower, Held, OnChange, soon, tell, when_dropped
 from greenlang_secrets.model import Secret
 from greenlang_secrets.view.reading import Reading
 
@@ -78,13 +76,7 @@ class Watch(AsyncIterator[Secret]):
     # after a `break`.
     def __del__(self) -> None:
         if self._followed is not None and self._loop is not None:
-            _soon(self._loop, self._leave)
-
-
-def _soon(loop: asyncio.AbstractEventLoop, leave: Callable[[], None]) -> None:
-    """Leave from wherever the garbage collector runs: another thread, or after the loop's end."""
-    with suppress(RuntimeError):  # the loop is closed, and the service with it
-        loop.call_soon_threadsafe(leave)
+            soon(self._loop, self._leave)
 
 
 class Subscription:
@@ -183,7 +175,7 @@ class Following(Reading):
         followed = await self._follow(path)
 
         async def release() -> None:
-            forgotten.detach()
+            keep()
             followers.leave(followed)
 
         handle = Held(
@@ -193,9 +185,7 @@ class Following(Reading):
             release=release,
         )
         # A handle that is dropped without a release must not keep its path followed.
-        loop = asyncio.get_running_loop()
-        forgotten = finalize(handle, _soon, loop, lambda: followers.leave(followed))
-        forgotten.atexit = False
+        keep = when_dropped(handle, lambda: followers.leave(followed))
         return handle
 
     def on_change(self, path: str) -> Subscription:

@@ -312,3 +312,97 @@ async def test_renewal_of_an_unknown_shape_is_no_end(role, opened, vault_server)
 
         assert spoilt == 1
         assert held(secrets) is token
+
+
+# ---------------------------------------------------------------- what Vault itself does
+
+
+async def token_of(server, **settings: object) -> str:
+    _, body = await server.request("POST", "auth/token/create", settings)
+    return body["auth"]["client_token"]
+
+
+async def test_policy_default_renews_and_does_not_revoke_leases(vault_server):
+    """A token with `default` alone may look at and renew itself and any lease it can name; ending a
+    lease needs a rule of its own.
+    """
+    token = await token_of(vault_server, policies=["default"])
+    lease = {"lease_id": "no/such/lease"}
+
+    assert [
+        (await vault_server.request(method, path, body, token=token))[0]
+        for method, path, body in (
+            ("GET", "auth/token/lookup-self", None),
+            ("POST", "auth/token/renew-self", {}),
+            ("POST", "sys/leases/renew", lease),
+            ("POST", "sys/leases/lookup", lease),
+            ("POST", "sys/leases/revoke", lease),
+        )
+    ] == [200, 200, 400, 400, 403]
+
+
+async def test_batch_tokens_renewal_is_refused_as_malformed(vault_server):
+    """400, and not 403: it says nothing of whether the token lives."""
+    token = await token_of(vault_server, policies=["default"], type="batch", ttl="60s")
+    status, body = await vault_server.request("POST", "auth/token/renew-self", {}, token=token)
+
+    assert status == 400
+    assert "batch tokens cannot be renewed" in str(body["errors"])
+
+
+async def test_looking_itself_up_costs_a_use(vault_server):
+    """A token good for two requests is used up by two looks at itself."""
+    token = await token_of(vault_server, policies=["default"], num_uses=2)
+
+    assert [
+        (await vault_server.request("GET", "auth/token/lookup-self", token=token))[0]
+        for _ in range(3)
+    ] == [200, 200, 403]
+
+
+async def test_renewal_past_the_maximum_is_answered_as_a_failure(role, vault_server):
+    """A token that lives on past a maximum that was set later is not renewed: 500, as if Vault were
+    ill, so two failed renewals are followed by a login.
+    """
+    app = await role(ttl="1h")
+    login = {"role_id": app.role_id, "secret_id": app.secret_id_file.read_text().strip()}
+    _, body = await vault_server.request("POST", f"auth/{app.mount}/login", login)
+    token = body["auth"]["client_token"]
+    await vault_server.request(
+        "POST", f"auth/{app.mount}/role/app", {"token_ttl": "1s", "token_max_ttl": "1s"}
+    )
+    answers: list[tuple[int, object]] = []
+
+    async def past() -> bool:
+        answers.append(await vault_server.request("POST", "auth/token/renew-self", {}, token=token))
+        return answers[-1][0] != 200
+
+    await until(past)
+
+    status, body = answers[-1]
+    assert status == 500
+    assert "past the max TTL" in str(body)
+
+
+async def test_last_renewal_of_a_token_is_rounded_up_and_kept(role, vault_server):
+    """What is left to the maximum is given in whole seconds, rounded up, and the token lives that
+    long: for up to a second past its maximum it lives, and its renewal is a 500.
+    """
+    app = await role(ttl="2s", token_max_ttl="3s")
+    login = {"role_id": app.role_id, "secret_id": app.secret_id_file.read_text().strip()}
+    _, body = await vault_server.request("POST", f"auth/{app.mount}/login", login)
+    token = body["auth"]["client_token"]
+    given: list[int] = []
+
+    async def past() -> bool:
+        status, answer = await vault_server.request(
+            "POST", "auth/token/renew-self", {}, token=token
+        )
+        given.append(answer["auth"]["lease_duration"] if status == 200 else status)
+        return status != 200
+
+    await until(past)
+    alive, _ = await vault_server.request("GET", "auth/token/lookup-self", token=token)
+
+    assert sorted(set(given)) == [1, 2, 500]
+    assert alive == 200

@@ -249,9 +249,11 @@ class LeaseKeeper:
                 await entry.woken.wait()
                 continue
             if self._clock() >= step.at:  # or else only an old lease has ended
-                done = await reported(self._take(kept, step), name="leases.keep")
-                if done is None:
-                    entry.term = entry.term.failed(self._clock())
+                await self._attempt(kept, step)
+
+    async def _attempt(self, kept: _Kept, step: Step) -> None:
+        if await reported(self._take(kept, step), name="leases.keep") is None:
+            kept.entry.term = kept.entry.term.failed(self._clock())
 
     async def _take(self, kept: _Kept, step: Step) -> bool:
         """Do a step; a failure is noted in the term, for the next plan."""

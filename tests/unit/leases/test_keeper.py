@@ -558,3 +558,18 @@ async def test_old_lease_that_ends_is_no_step():
         assert held.current.username == "user-2"
         assert service.vault.count(CREDS) == 2
         assert service.users() == {"t1": 1}
+
+
+async def test_step_that_breaks_counts_as_a_failed_attempt(monkeypatch):
+    """After an error of our own the next attempt is planned as after any other failure."""
+    async with fake_service() as service:
+        held = await service.hold()
+
+        async def broken(*_: object) -> bool:
+            raise ValueError
+
+        monkeypatch.setattr(service.keeper, "_take", broken)
+        await service.pass_time(2401.0)
+
+        assert entry_of(service).term.failures == 1
+        assert held.current.username == "user-1"

@@ -529,3 +529,18 @@ async def test_holder_without_a_keeping_task_gets_the_next_token_behind_a_call()
             "t2",
         ]
         assert service.vault.count(REVOKE) == 1
+
+
+async def test_denial_of_a_token_that_was_replaced_before_it_is_sent_again():
+    """An answer that comes after its token's successor says nothing of that, and costs no look."""
+    async with fake_service() as service:
+        await service.session.login()
+        gate = service.vault.gates["some/thing"] = asyncio.Event()
+        service.vault.instead["some/thing"] = [403]
+        reading = asyncio.ensure_future(read(service))
+        await settle()
+        await service.session._start_acquisition()
+        gate.set()
+
+        assert await reading == 200
+        assert service.vault.count(LOOK_UP) == 0

@@ -248,10 +248,12 @@ class LeaseKeeper:
             with anyio.move_on_after(max(0.0, min(step.at, next_end) - self._clock())):
                 await entry.woken.wait()
                 continue
-            if self._clock() < step.at:
-                continue  # only an old lease has ended
-            if await reported(self._take(kept, step), name="leases.keep") is None:
-                entry.term = entry.term.failed(self._clock())
+            if self._clock() >= step.at:  # or else only an old lease has ended
+                await self._attempt(kept, step)
+
+    async def _attempt(self, kept: _Kept, step: Step) -> None:
+        if await reported(self._take(kept, step), name="leases.keep") is None:
+            kept.entry.term = kept.entry.term.failed(self._clock())
 
     async def _take(self, kept: _Kept, step: Step) -> bool:
         """Do a step; a failure is noted in the term, for the next plan."""

@@ -15,7 +15,7 @@ from greenlang_secrets.errors import (
     VaultUnavailable,
 )
 from greenlang_secrets.leases import database
-from greenlang_secrets.leases.leased import Entry
+from greenlang_secrets.leases.leased import Ending, Entry
 from support.fake_vault import (
     CREDS,
     PLACED,
@@ -525,3 +525,51 @@ async def test_entry_without_a_value_says_so():
         with pytest.raises(RuntimeError, match="nothing was fetched"):
             ask()
     assert entry.give_up() == []
+
+
+async def test_old_lease_that_ends_is_no_step():
+    """When an old lease has ended it is let go of, and nothing is asked of Vault."""
+    async with fake_service() as service:
+        held = await service.hold()
+        await held.refresh()
+        entry = entry_of(service)
+        looks, drop_ended = 0, entry.drop_ended
+
+        def counted() -> float:
+            nonlocal looks
+            looks += 1
+            return drop_ended()
+
+        entry.drop_ended = counted
+        old = entry.endings[0]
+        term = replace(old.term, granted_at=service.vault.clock.now, duration=0.02)
+        entry.endings[0] = Ending(old.lease_id, old.token, term)
+        entry.woken.set()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + 5.0
+        while looks < 3:  # its time has come by the loop's clock, and not yet by ours
+            assert loop.time() < deadline
+            await asyncio.sleep(0.005)
+        service.vault.clock.now += 0.1
+        while entry.endings:
+            assert loop.time() < deadline
+            await asyncio.sleep(0.005)
+
+        assert held.current.username == "user-2"
+        assert service.vault.count(CREDS) == 2
+        assert service.users() == {"t1": 1}
+
+
+async def test_step_that_breaks_counts_as_a_failed_attempt(monkeypatch):
+    """After an error of our own the next attempt is planned as after any other failure."""
+    async with fake_service() as service:
+        held = await service.hold()
+
+        async def broken(*_: object) -> bool:
+            raise ValueError
+
+        monkeypatch.setattr(service.keeper, "_take", broken)
+        await service.pass_time(2401.0)
+
+        assert entry_of(service).term.failures == 1
+        assert held.current.username == "user-1"

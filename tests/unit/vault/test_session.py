@@ -12,6 +12,7 @@ from greenlang_secrets.errors import (
 )
 from greenlang_secrets.paths import ApiPath
 from greenlang_secrets.transport import VaultRequest
+from greenlang_secrets.vault.session import TokenHolder
 from support.fake_vault import Clock, FakeVault, Service, fake_service, settle
 
 RENEW = "auth/token/renew-self"
@@ -505,3 +506,41 @@ async def test_idle_session_waits_for_its_first_token():
         await service.pass_time(2401.0)
 
         assert service.vault.count(RENEW) == 1
+
+
+async def test_holder_without_a_keeping_task_gets_the_next_token_behind_a_call():
+    """A tenant's token, which nobody renews, is followed by the next one in its last third."""
+    async with fake_service() as service:
+        holder = TokenHolder(
+            lambda: service.login.login(service.vault),
+            transport=service.session._transport,
+            supervisor=service.supervisor,
+            clock=service.vault.clock,
+        )
+        await holder.call(READ)
+        service.vault.clock.now += 2401.0
+        await holder.call(READ)
+        await settle()
+        await holder.call(READ)
+
+        assert [token for path, token in service.vault.asked if path == "some/thing"] == [
+            "t1",
+            "t1",
+            "t2",
+        ]
+        assert service.vault.count(REVOKE) == 1
+
+
+async def test_denial_of_a_token_that_was_replaced_before_it_is_sent_again():
+    """An answer that comes after its token's successor says nothing of that, and costs no look."""
+    async with fake_service() as service:
+        await service.session.login()
+        gate = service.vault.gates["some/thing"] = asyncio.Event()
+        service.vault.instead["some/thing"] = [403]
+        reading = asyncio.ensure_future(read(service))
+        await settle()
+        await service.session._start_acquisition()
+        gate.set()
+
+        assert await reading == 200
+        assert service.vault.count(LOOK_UP) == 0

@@ -49,6 +49,7 @@ COMPLETE = (
     "service",
     "vault/live_token",
     "vault/session",
+    "vault/token_holder",
     "vault/tenant_tokens",
     "view/core",
     "view/following",

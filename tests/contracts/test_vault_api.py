@@ -43,7 +43,8 @@ def classes() -> dict[str, type]:
     modules = [
         importlib.import_module(f"greenlang_secrets.vault.{module.name}")
         for module in pkgutil.iter_modules(greenlang_secrets.vault.__path__)
-        if module.name not in {"auth", "client", "session", "tenant_tokens"}  # logins, no engines
+        if module.name
+        not in {"auth", "client", "session", "tenant_tokens", "token_holder"}  # logins, no engines
     ]
     found = {
         name: value

@@ -16,7 +16,7 @@ from greenlang_secrets.vault.database import Database
 from greenlang_secrets.vault.kv import KvV2
 from greenlang_secrets.vault.kv1 import KvV1
 from greenlang_secrets.vault.pki import Pki
-from greenlang_secrets.vault.session import Session, TokenHolder
+from greenlang_secrets.vault.session import Session
 from greenlang_secrets.vault.sys import Sys
 from greenlang_secrets.vault.sys_capabilities import Capabilities
 from greenlang_secrets.vault.sys_leases import Leases
@@ -25,6 +25,7 @@ from greenlang_secrets.vault.sys_policies import Policies
 from greenlang_secrets.vault.sys_wrapping import Wrapping
 from greenlang_secrets.vault.tenant_tokens import TenantTokens
 from greenlang_secrets.vault.token import Tokens
+from greenlang_secrets.vault.token_holder import TokenHolder
 from greenlang_secrets.vault.transit import Transit
 
 __all__ = ["VaultClient"]

@@ -13,7 +13,7 @@ from greenlang_secrets.errors import AuthenticationLost
 from greenlang_secrets.paths import ApiPath, TenantId
 from greenlang_secrets.transport import Transport, VaultRequest
 from greenlang_secrets.vault.auth import VaultToken, token_from_auth
-from greenlang_secrets.vault.session import REVOKE_DEADLINE, TokenHolder
+from greenlang_secrets.vault.token_holder import REVOKE_DEADLINE, TokenHolder
 
 __all__ = ["TenantTokens"]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 import greenlang_secrets as gs
-from greenlang_secrets.vault import session as sessions
+from greenlang_secrets.vault import token_holder as sessions
 from greenlang_secrets.vault.live_token import LiveToken
 from support.approle import AppRole, approle
 

@@ -12,7 +12,7 @@ from greenlang_secrets.errors import (
 )
 from greenlang_secrets.paths import ApiPath
 from greenlang_secrets.transport import VaultRequest
-from greenlang_secrets.vault.session import TokenHolder
+from greenlang_secrets.vault.token_holder import TokenHolder
 from support.fake_vault import Clock, FakeVault, Service, fake_service, settle
 
 RENEW = "auth/token/renew-self"
@@ -375,7 +375,7 @@ async def test_nothing_logs_in_after_the_close():
 
 async def test_close_does_not_wait_for_a_vault_that_is_away(monkeypatch):
     """Logins and revocations that hang are left after 2 s; tokens die by their TTL."""
-    monkeypatch.setattr("greenlang_secrets.vault.session.REVOKE_DEADLINE", 0.01)
+    monkeypatch.setattr("greenlang_secrets.vault.token_holder.REVOKE_DEADLINE", 0.01)
     async with fake_service() as service:
         await service.session.login()
         service.vault.gates[REVOKE] = asyncio.Event()

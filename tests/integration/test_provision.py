@@ -208,6 +208,25 @@ async def test_the_service_does_its_whole_work_under_its_policy(server, run, tmp
         assert (await secrets.health()).status == "ok"
 
 
+async def test_the_services_policy_is_enough_to_hold_an_account(
+    server, run, tmp_path, postgres_server
+):
+    """Under its own policy the service makes an account, renews its lease and drops it."""
+    await run(Desired(postgres_url=gs.SecretValue(postgres_server.url)))
+    config = replace(_config(server), auth=await _login(server, tmp_path))
+    async with gs.SecretsService.open(config) as service:
+        held = await service.database_credentials("greenlang-readwrite")
+        [kept] = service.leases._kept.values()
+        renewed = await service.client.leases.renew(kept.entry.lease_id)
+        await held.release()
+        status, _ = await server.request(
+            "LIST", "sys/leases/lookup/database/creds/greenlang-readwrite"
+        )
+
+    assert renewed.lease.duration > 0
+    assert status == 404  # there is no lease
+
+
 async def test_the_service_cannot_reach_past_its_policy(server, run, tmp_path):
     """Its own token opens no tenant's path, no purge, no new transit key, no policy."""
     await run()

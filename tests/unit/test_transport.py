@@ -27,6 +27,7 @@ from greenlang_secrets.transport import (
     VaultRequest,
 )
 from support.certificates import self_signed
+from support.logins import with_locals
 from support.scripted import DROP, HANG, answer, scripted
 
 READ = VaultRequest(method="GET", path=ApiPath("secret/data/x"), subject="x")
@@ -140,6 +141,33 @@ async def test_answer_that_is_not_vaults_is_a_protocol_error_without_its_text(ba
     assert "CANARY" not in shown
     assert caught.value.__context__ is None
     assert vault.addr not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"HTTP/1.1 garbage\r\n\r\n",
+        answer(200, b"{CANARY-VALUE"),
+        answer(200, b'["CANARY-VALUE"]'),
+        answer(429, b'["CANARY-VALUE"]'),
+    ],
+    ids=["no-http", "json", "list", "quota"],
+)
+async def test_traceback_of_a_protocol_error_shows_no_variable_with_a_secret(bad):
+    """Not even with the frames' local variables: neither the token, nor the body sent, nor what was
+    answered.
+    """
+    request = VaultRequest(
+        method="POST", path=ApiPath("p"), body={"k": "CANARY-BODY"}, repeatable=True
+    )
+    async with scripted(bad) as vault, opened(vault.addr) as transport:
+        with pytest.raises(VaultProtocolError) as caught:
+            await transport.send(request, token=SecretValue("CANARY-TOKEN"))
+
+    shown = with_locals(caught.value)
+    assert "transport" in shown  # the control: frames are shown, and their variables
+    assert "call = " in shown
+    assert "CANARY" not in shown
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "streamed"])

@@ -28,6 +28,9 @@ from greenlang_secrets.transport.places import MAX_IN_FLIGHT
 
 __all__ = ["MAX_RESPONSE", "READ_TIMEOUT", "Wire"]
 
+_Outcome = VaultResponse | Failure | VaultProtocolError
+"""Errors are values down here, so that no traceback holds these frames."""
+
 MAX_RESPONSE: Final = 4 * 1024 * 1024
 """Octets of an answer read at most: raft keeps values under 1 MiB, lists are longer."""
 
@@ -110,12 +113,14 @@ class Wire:
         if isinstance(outcome, Failure) and outcome.reason == "tls":
             await self.certificates.refresh()
             if self.certificates.context is not context:
-                return await self._attempt(call, address, index)
+                outcome = await self._attempt(call, address, index)
+        if isinstance(outcome, VaultProtocolError):
+            # Raised here, where no frame holds the token or the body in clear (a log may show
+            # the frames' variables), and no error of the client's is its context.
+            raise outcome
         return outcome
 
-    async def _attempt(
-        self, call: Call, address: str, index: str | None
-    ) -> VaultResponse | Failure:
+    async def _attempt(self, call: Call, address: str, index: str | None) -> _Outcome:
         if self._session is None:
             raise RuntimeError("the transport is not open; use it as an async context manager")
         request = call.request
@@ -148,14 +153,8 @@ class Wire:
             ):
                 payload = await _read(answer)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            failure = _failure(error)
-        else:
-            return _judge(answer, payload, asked_at, asked_for=index)
-        if failure is None:
-            # Raised out here, or the client's error, which quotes the answer, would stay
-            # reachable as its __context__.
-            raise VaultProtocolError
-        return failure
+            return _failure(error)
+        return _judge(answer, payload, asked_at, asked_for=index)
 
 
 def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
@@ -189,10 +188,8 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _failure(error: Exception) -> Failure | None:
-    """What an exception of the HTTP client means, the most specific first; None for an answer
-    that is not HTTP.
-    """
+def _failure(error: Exception) -> Failure | VaultProtocolError:
+    """What an exception of the HTTP client means, the most specific first."""
     match error:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Failure("tls", final=True, unsent=True)
@@ -200,8 +197,8 @@ def _failure(error: Exception) -> Failure | None:
             return Failure("network", unsent=True)
         case TimeoutError():
             return Failure("timeout", done=True)
-        case aiohttp.ClientResponseError():
-            return None
+        case aiohttp.ClientResponseError():  # not HTTP
+            return VaultProtocolError()
         case _ if _refuses_certificate(error):
             return Failure("tls", final=True, unsent=True)
         case _:
@@ -221,15 +218,18 @@ def _judge(
     asked_at: float,
     *,
     asked_for: str | None,
-) -> VaultResponse | Failure:
+) -> _Outcome:
     """The retry table (docs/explanation/vault-facts.md): which statuses are answers."""
     match answer.status:
         case 307 | 472 | 473:
             return Failure("standby", location=answer.headers.get("Location"))
-        case 429 if asked_for is not None and not _json(answer, payload).get("errors"):
-            # The node has not got that far. It asks to wait for 1 s; its lag is a tenth of that.
-            return Failure("standby", lagging=True)
         case 429:
+            body = _json(answer, payload)
+            if isinstance(body, VaultProtocolError):
+                return body
+            if asked_for is not None and not body.get("errors"):
+                # The node has not got that far. It asks to wait for 1 s; its lag is a tenth.
+                return Failure("standby", lagging=True)
             return Failure("overloaded", wait=_retry_after(answer))
         case 412 if asked_for is not None:  # Vault Enterprise's word for it
             return Failure("standby", lagging=True)
@@ -242,30 +242,34 @@ def _judge(
         case status if status > 500:
             return Failure("network", done=True)
         case status:
+            body = _json(answer, payload)
+            if isinstance(body, VaultProtocolError):
+                return body
             return VaultResponse(
                 status=status,
-                body=_json(answer, payload),
+                body=body,
                 asked_at=asked_at,
                 index=answer.headers.get("X-Vault-Index"),
             )
 
 
-def _json(answer: aiohttp.ClientResponse, payload: bytes | None) -> Mapping[str, Any]:
+def _json(
+    answer: aiohttp.ClientResponse, payload: bytes | None
+) -> Mapping[str, Any] | VaultProtocolError:
+    """The JSON object of an answer; the error as a value, for `Wire.attempt` to raise."""
     if payload is None:
-        raise VaultProtocolError("Vault's answer is larger than 4 MiB.")
+        return VaultProtocolError("Vault's answer is larger than 4 MiB.")
     if not payload:
         return {}
     if answer.content_type != "application/json":
         if answer.status < 400:
-            raise VaultProtocolError
+            return VaultProtocolError()
         return {}  # such as "400 Bad Request" in text, or HTML
     try:
         body = json.loads(payload)
     except ValueError:  # JSONDecodeError carries the whole text: it must not travel on
         body = None
-    if not isinstance(body, dict):
-        raise VaultProtocolError
-    return body
+    return body if isinstance(body, dict) else VaultProtocolError()
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:

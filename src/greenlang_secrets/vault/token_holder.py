@@ -29,6 +29,10 @@ __all__ = ["REVOKE_DEADLINE", "Event", "TokenHolder"]
 _FIRST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 30.0
 
+_BREATH: Final = 0.25
+"""Seconds between two logins while Vault is away: far from a storm, and soon enough to be back
+within two seconds of its return."""
+
 REVOKE_DEADLINE: Final = 2.0
 """Seconds for the revocations at the end."""
 
@@ -57,7 +61,8 @@ class TokenHolder:
 
     `acquire` makes a new one. A refused acquisition is not repeated for 1 s, doubling to
     30 s, so that a wrong secret id does not hammer Vault; meanwhile callers get the same
-    error at once.
+    error at once. While Vault is away there is one login in a quarter of a second, and callers
+    wait for it together.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class TokenHolder:
         self._examination: asyncio.Task[bool] | None = None
         self._examined: LiveToken | None = None
         self._refused: AuthenticationLost | None = None
+        self._not_before = -math.inf
         self._refused_until = 0.0
         self._backoff = _FIRST_BACKOFF
         self._refreshed_at = -math.inf
@@ -162,6 +168,9 @@ class TokenHolder:
     async def _replace(self) -> LiveToken:
         if self._refused is not None and self._clock() < self._refused_until:
             raise self._refused.again()
+        now, held = self._clock(), self._token
+        if now < self._not_before and (held is None or now >= held.expires_at):
+            await anyio.sleep(self._not_before - now)  # while one lives, its keeper has a pace
         try:
             made = await self._acquire()
         except AuthenticationLost as error:
@@ -171,6 +180,8 @@ class TokenHolder:
             self._on_event("failure")
             raise
         except SecretsError:
+            # Vault answers 503 within a millisecond, and every reader would ask for a login.
+            self._not_before = self._clock() + _BREATH
             self._on_event("failure")
             raise
         self._on_event("relogin" if self._ever else "success")

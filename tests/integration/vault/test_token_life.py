@@ -406,3 +406,55 @@ async def test_last_renewal_of_a_token_is_rounded_up_and_kept(role, vault_server
 
     assert sorted(set(given)) == [1, 2, 500]
     assert alive == 200
+
+
+async def test_sealed_vault_gets_four_logins_a_second(config, new_vault_server, tmp_path):
+    """While Vault is away and the token is gone, 50 readers together make a login each quarter of a
+    second, and not each one of their own.
+    """
+    server = await new_vault_server()
+    await server.request("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
+    app = await approle(
+        server, tmp_path, mount="app", policy='path "secret/*" { capabilities = ["read"] }'
+    )
+    config = gs.SecretsServiceConfig(
+        addresses=(server.addr,), auth=app.auth, tenant_token_role=None
+    )
+    async with gs.SecretsService.open(config) as secrets:
+        await app.revoke_tokens()
+        with pytest.raises(gs.SecretNotFound):  # the death is noticed, and a login made
+            await secrets.get("x")
+        asked: list[str] = []
+        send = secrets.client.session._transport.send
+
+        async def counting(request, *, token=None):
+            asked.append(request.path.text)
+            return await send(request, token=token)
+
+        secrets.client.session._transport.send = counting
+        await server.seal()
+        secrets.client.session._token = None
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 2.0
+
+        async def read() -> None:
+            while loop.time() < end:
+                with pytest.raises(gs.VaultUnavailable):
+                    await secrets.get("x", fresh=True)
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(read() for _ in range(50)))
+        await server.unseal()
+
+        async def back() -> bool:
+            try:
+                await secrets.get("x", fresh=True)
+            except gs.SecretNotFound:
+                return True
+            except gs.VaultUnavailable:
+                return False
+            return False
+
+        await until(back, within=2.0)
+
+    assert 4 <= asked.count("auth/app/login") <= 20

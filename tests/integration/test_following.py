@@ -67,7 +67,9 @@ def value(secret: gs.Secret) -> str:
 
 def running(service: gs.SecretsService) -> int:
     tasks = service.followers.supervisor._tasks
-    return sum(task.get_name() != "vault.keep" for task in tasks)  # which every service has
+    return sum(
+        not task.get_name().startswith("vault.") for task in tasks
+    )  # which every service has
 
 
 def collecting(watch: gs.Watch, into: list[str]) -> asyncio.Task[None]:

@@ -193,6 +193,43 @@ async def test_dead_token_takes_its_leases_along_and_they_are_replaced(opened, e
         assert await engine.log_in(held.current) == held.current.username
 
 
+async def test_death_of_an_idle_token_is_noticed(opened, engine, app, monkeypatch):
+    """A service that holds an account and asks Vault nothing hears of its token's death within half a
+    minute (here a fifth of a second), and has another account then.
+    """
+    monkeypatch.setattr("greenlang_secrets.vault.session.NOTICE_EVERY", 0.2)
+    await engine.role(ttl="1h", max_ttl="2h")
+    role = await app()
+    async with opened(role) as service:
+        held = await hold(service, engine)
+        first = held.current
+        await role.revoke_tokens()
+
+        async def replaced() -> bool:
+            try:
+                return held.current.username != first.username
+            except gs.LeaseExpired:
+                return False
+
+        await until(replaced, within=5.0)
+
+        assert await engine.log_in(held.current) == held.current.username
+
+
+async def test_token_in_use_is_not_looked_at(opened, app, vault_server, mount, monkeypatch):
+    """Answers to requests show that the token lives: while there are some, nothing else is asked."""
+    monkeypatch.setattr("greenlang_secrets.vault.session.NOTICE_EVERY", 0.2)
+    await vault_server.request("POST", f"{mount}/data/greenlang/x", {"data": {"k": "v"}})
+    async with opened(await app()) as service:
+        mark = await vault_server.audit_mark()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 1.0
+        while loop.time() < end:
+            await service.get("x", fresh=True)
+
+        assert await vault_server.audit_requests(mark, "auth/token/lookup-self") == []
+
+
 async def test_old_token_is_not_revoked_before_its_leases_end(opened, engine, app, vault_server):
     """A new login alone ends no lease: the old token waits for what was made with it, which is
     replaced in time.

@@ -259,6 +259,19 @@ async def test_tokens_of_tenants_long_unused_are_dropped(secrets, monkeypatch):
     assert (await secrets.for_tenant("a").get("x", fresh=True))["k"].reveal() == "a"
 
 
+async def test_tokens_of_five_hundred_tenants_are_revoked_at_close(service_config, bao):
+    """A clean end leaves no tenant's token, however many there are."""
+    mark = await bao.audit_mark()
+    async with gs.SecretsService.open(service_config) as service:
+        views = [service.for_tenant(f"t-{number}") for number in range(500)]
+        for begin in range(0, 500, 50):
+            await asyncio.gather(*(view.get_or_none("x") for view in views[begin : begin + 50]))
+
+    made = await bao.audit_requests(mark, "auth/token/create/tenant")
+    revoked = await bao.audit_requests(mark, "auth/token/revoke-self")
+    assert (len(made), len(revoked)) == (500, 501)  # the service's own among them
+
+
 async def test_server_without_the_token_role_says_what_to_do(service_config, bao):
     """A service that may not make tenant tokens tells the operator to provision."""
     missing = replace(service_config, tenant_token_role="no-such-role")

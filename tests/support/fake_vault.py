@@ -168,6 +168,7 @@ class FakeLogin(AuthMethod):
             ),
             ours=self.vault.ours,
             limited=self.limited,
+            has_default=True,
         )
 
 

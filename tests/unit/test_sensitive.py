@@ -81,7 +81,14 @@ def as_key(text: str) -> EncryptionKey:
 
 
 def as_live(text: str) -> LiveToken:
-    made = VaultToken(value=SecretValue(text), accessor="a", term=ENDLESS, ours=True, limited=False)
+    made = VaultToken(
+        value=SecretValue(text),
+        accessor="a",
+        term=ENDLESS,
+        ours=True,
+        limited=False,
+        has_default=True,
+    )
     return LiveToken(made, made_at=0.0, unused=lambda _: None)
 
 
@@ -401,7 +408,12 @@ def test_value_does_not_come_out(way, guard, canary):
 
 HOLDING: dict[str, Callable[[str], object]] = {
     "VaultToken": lambda text: VaultToken(
-        value=SecretValue(text), accessor="a", term=ENDLESS, ours=True, limited=False
+        value=SecretValue(text),
+        accessor="a",
+        term=ENDLESS,
+        ours=True,
+        limited=False,
+        has_default=True,
     ),
     "LiveToken": as_live,
     "Leased": as_leased,

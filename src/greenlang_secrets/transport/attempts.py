@@ -68,10 +68,13 @@ class Attempts:
             return
         if call.request.reads:
             self._nodes.failed(node)
-            return
-        if failure.reason != "overloaded":
+            if failure.reason in {"standby", "audit"}:  # it does not lead, or not well
+                self._nodes.lost(node)
+        elif failure.reason != "overloaded":
             self._nodes.lost(node)
         if failure.location is not None:
             self._nodes.named(failure.location)
+        if call.request.reads:
+            return
         if failure.done:  # perhaps, and then the next read must see it
             self._written.note(call.request.place, None)

@@ -27,6 +27,13 @@ __all__ = ["Reading"]
 PATIENCE: Final = 0.5
 """Seconds a read that wants the active node waits for it to be found; then any node will do."""
 
+_ELECTING: Final = frozenset({"standby", "audit"})
+"""What nodes answer that have no leader: 307, 472, 473, or 500."""
+
+_TRUSTED: Final = 2
+"""Times that a node is believed to be active, though reads fail there all the same: a full audit
+device leaves its health at 200."""
+
 _Attempt = asyncio.Task[VaultResponse | Failure]
 
 
@@ -68,7 +75,7 @@ class Reading:
     async def send(self, call: Call) -> VaultResponse:
         """Return an answer; see `Transport.send`."""
         backoff = Backoff(random.random)
-        attempts = lags = 0
+        attempts = lags = trusted = 0
         untried = await self._order(call)
         while True:
             async with self._places.taken(call.request.subject):
@@ -85,6 +92,18 @@ class Reading:
                 lags += 1
             elif untried:
                 wait = 0.0
+            elif lags and outcome.reason in _ELECTING:
+                # One node lags and another fails: they elect. The active one will show the write.
+                wait, untried = lag_wait(lags), self._nodes.order(active_first=True)
+                lags += 1
+            elif (
+                outcome.reason in _ELECTING
+                and len(self._nodes) > 1
+                and trusted < _TRUSTED
+                and await self._elects(call)
+            ):
+                trusted += self._nodes.active is not None
+                wait, untried = 0.0, self._nodes.order(active_first=True)
             else:
                 wait, untried = backoff.next(outcome.wait), self._nodes.order()
                 if (
@@ -98,6 +117,19 @@ class Reading:
                 raise _unavailable(call, outcome)
             self._on_retry(outcome.reason)
             await asyncio.sleep(wait)
+
+    async def _elects(self, call: Call) -> bool:
+        """Wait a while for an active node, since none of the nodes has answered: where standbys do
+        not serve reads, nobody does during an election. Return whether there is one by now, or
+        may be soon.
+        """
+        until = min(call.deadline, self._clock() + PATIENCE)
+        while (left := until - self._clock()) > 0:
+            if await self._active.found(within=left):
+                return True
+            if not self._active.standbys:
+                return False
+        return True
 
     async def _order(self, call: Call) -> list[int]:
         if call.request.consistent and self._nodes.writer is None:

@@ -88,11 +88,6 @@ class VaultClient:
                 supervisor=supervisor,
                 on_event=on_login,
             )
-            with suppress(VaultUnavailable):
-                await session.login()
-            supervisor.spawn(session.keep(), name="vault.keep")
-            if config.auth.token_file is not None:
-                supervisor.spawn(session.watch(), name="vault.sink")
             tenant_tokens = (
                 None
                 if config.tenant_token_role is None
@@ -104,13 +99,19 @@ class VaultClient:
                 )
             )
             try:
+                with suppress(VaultUnavailable):
+                    await session.login()
+                supervisor.spawn(session.keep(), name="vault.keep")
+                supervisor.spawn(session.notice(), name="vault.notice")
+                if config.auth.token_file is not None:
+                    supervisor.spawn(session.watch(), name="vault.sink")
                 yield cls(
                     transport=transport,
                     session=session,
                     tenant_tokens=tenant_tokens,
                     write_timeout=config.write_timeout,
                 )
-            finally:
+            finally:  # of a login, too, whose waiter was cancelled
                 if tenant_tokens is not None:
                     await tenant_tokens.revoke()
                 await session.revoke()

@@ -21,12 +21,13 @@ class LiveToken:
     """A token and its present state.
 
     Attributes:
-        value, accessor, ours, limited: as `VaultToken` has them.
+        value, accessor, ours, limited, has_default: as `VaultToken` has them.
         made_at: monotonic seconds at which it was taken into use.
         term: how long it lives; a renewal changes it.
         ahead_at: monotonic seconds from which on a call asks for the next one behind it.
         retired: whether another token has taken over.
         dead: whether Vault no longer knows it.
+        answered_at: monotonic seconds at which it was last answered with anything but a denial.
         worked: whether it was ever answered with anything but a denial.
     """
 
@@ -38,12 +39,14 @@ class LiveToken:
         self.accessor = token.accessor
         self.ours = token.ours
         self.limited = token.limited
+        self.has_default = token.has_default
         self.made_at = made_at
         self.term: Term = token.term
         self.ahead_at = token.term.granted_at + token.term.duration * 2 / 3
         self.retired = False
         self.dead = False
         self.worked = False
+        self.answered_at = made_at
         self._users = 0
         self._unused = unused
 

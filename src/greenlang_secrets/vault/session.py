@@ -26,6 +26,10 @@ from greenlang_secrets.vault.token_holder import Event, TokenHolder
 
 __all__ = ["Session"]
 
+NOTICE_EVERY: Final = 30.0
+"""Seconds without an answer after which a token is looked at: two requests a minute of an idle
+process, against accounts that do not log in for up to two thirds of their lease."""
+
 _WATCH_EVERY: Final = 1.0
 """Seconds between two looks at an Agent's sink file."""
 
@@ -122,6 +126,19 @@ class Session(TokenHolder):
             # Dead, and replaced by now; or it may not renew itself, which is as good as cannot.
             await self._is_dead(token)
         return token.term.unrenewable()
+
+    async def notice(self) -> None:
+        """Ask Vault about a token that was not used for half a minute; runs until cancelled. What
+        hangs on it, such as accounts in a pool, would end unnoticed until its next renewal.
+        """
+        while True:
+            await anyio.sleep(NOTICE_EVERY)
+            token = self._token
+            if token is None or token.limited or not token.has_default:
+                continue  # a look costs a use, or is not allowed
+            if self._clock() - token.answered_at >= NOTICE_EVERY:
+                with suppress(SecretsError):
+                    await self._is_dead(token)
 
     async def watch(self) -> None:
         """Log in anew whenever the token was replaced at its source, such as an Agent's sink

@@ -24,7 +24,7 @@ from greenlang_secrets.transport import Transport, VaultRequest, VaultResponse
 from greenlang_secrets.vault.auth import VaultToken
 from greenlang_secrets.vault.live_token import LiveToken
 
-__all__ = ["REVOKE_DEADLINE", "Event", "TokenHolder"]
+__all__ = ["Event", "TokenHolder"]
 
 _FIRST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 30.0
@@ -40,9 +40,8 @@ _ROUNDS: Final = 3
 """Tokens tried for one call: one may be revoked between a login and its first use."""
 
 _NEWBORN: Final = 0.5
-"""Seconds after a token's death in which the next one, denied at its first use, counts as alive
-even if it may not look itself up: tokens without the policy `default` may not, and each denial
-would cost login after login."""
+"""Seconds after a token's death in which the next one, denied at its first use, counts as alive:
+each denial would cost login after login."""
 
 REFRESH_EVERY: Final = 60.0
 """Seconds between two logins that are made because a token was denied: its role may have got
@@ -136,7 +135,9 @@ class TokenHolder:
             answer = await self._transport.send(request, token=token.value)
             if answer.ok:
                 made_by(token)
-        token.worked = token.worked or answer.status != 403
+        if answer.status != 403:
+            token.worked = True
+            token.answered_at = self._clock()
         return answer
 
     async def current(self) -> LiveToken:
@@ -238,7 +239,12 @@ class TokenHolder:
             answer = await self._transport.send(_LOOK_UP, token=token.value)
             if answer.status != 403:
                 return False
-        if not token.worked and self._clock() - self._died_at < _NEWBORN:
+        # A token without the policy `default` may not look itself up, alive or dead: then at most
+        # one is taken for dead in a minute, or each denial would make a login, and an account.
+        since = self._clock() - self._died_at
+        if (not token.has_default and since < REFRESH_EVERY) or (
+            not token.worked and since < _NEWBORN
+        ):
             return False
         if token is self._token:
             self._died_at = self._clock()

@@ -109,12 +109,19 @@ class Reading(Scoped):
             raise VersionNotFound(path=secret.path, version=min_version)
         return secret
 
-    async def get_or_none(self, path: str, *, version: int | None = None) -> Secret | None:
+    async def get_or_none(
+        self,
+        path: str,
+        *,
+        version: int | None = None,
+        max_age: float | None = None,
+        fresh: bool = False,
+    ) -> Secret | None:
         """Return what `get` returns, or None where it raises SecretNotFound, SecretDeleted or
         VersionNotFound. A Vault in trouble still raises.
         """
         try:
-            return await self.get(path, version=version)
+            return await self.get(path, version=version, max_age=max_age, fresh=fresh)
         except SecretUnavailable:
             return None
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 
 import greenlang_secrets as gs
+from greenlang_secrets.paths import ApiPath
+from greenlang_secrets.testing import Fault, FaultProxy
 from greenlang_secrets.vault import token_holder as sessions
 from greenlang_secrets.vault.live_token import LiveToken
 from support.approle import AppRole, approle
@@ -458,3 +460,49 @@ async def test_sealed_vault_gets_four_logins_a_second(config, new_vault_server, 
         await until(back, within=2.0)
 
     assert 4 <= asked.count("auth/app/login") <= 20
+
+
+async def test_denials_of_a_token_that_cannot_look_itself_up_are_no_storm(
+    role, opened, vault_server, mount
+):
+    """Without the policy `default` a working token's denial looks like its death: it is replaced
+    once, and not again within the minute, however many denials follow.
+    """
+    app = await role(token_no_default_policy=True)
+    async with opened(app) as secrets:
+        await secrets.get("x", fresh=True)
+        mark = await vault_server.audit_mark()
+        for _ in range(10):
+            with pytest.raises(gs.AccessDenied):
+                await secrets.client.read(ApiPath.of("sys", "mounts"))
+            await secrets.get("x", fresh=True)
+
+        assert await app.logins(mark) == 1
+
+
+async def test_cancelled_opening_leaves_no_token(config, role, vault_server):
+    """A login that was under way when its waiter was cancelled is finished, and its token revoked."""
+    app = await role()
+    async with FaultProxy(vault_server.addr) as proxy:
+        proxy.inject(Fault.DELAY, path_prefix="auth/", times=1, seconds=0.3)
+        mark = await vault_server.audit_mark()
+
+        async def open_it() -> None:
+            async with gs.SecretsService.open(
+                replace(config, addresses=(proxy.addr,), auth=app.auth)
+            ):
+                await asyncio.Event().wait()
+
+        task = asyncio.ensure_future(open_it())
+
+        async def asked() -> bool:
+            return await app.logins(mark) == 1
+
+        await until(asked)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    made = await vault_server.audit_requests(mark, f"auth/{app.mount}/login")
+    revoked = await vault_server.audit_requests(mark, "auth/token/revoke-self")
+    assert (len(made), len(revoked)) == (1, 1)

@@ -13,7 +13,12 @@ TERM = Term(granted_at=100.0, duration=90.0, wanted=90.0, renewable=True)
 
 def live(unused=lambda _: None, *, accessor: str = "a", ours: bool = True) -> LiveToken:
     made = VaultToken(
-        value=SecretValue("t"), accessor=accessor, term=TERM, ours=ours, limited=False
+        value=SecretValue("t"),
+        accessor=accessor,
+        term=TERM,
+        ours=ours,
+        limited=False,
+        has_default=True,
     )
     return LiveToken(made, made_at=100.0, unused=unused)
 

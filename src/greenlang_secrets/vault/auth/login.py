@@ -49,6 +49,7 @@ class VaultToken:
         term: how long it lives; without end for a root token.
         ours: whether we made it by logging in, so that it is ours to revoke.
         limited: whether it ends after a number of requests, so that none may be wasted on it.
+        has_default: whether it has the policy `default`, which lets it look itself up.
     """
 
     value: SecretValue
@@ -56,6 +57,7 @@ class VaultToken:
     term: Term
     ours: bool
     limited: bool
+    has_default: bool
 
     @property
     def expires_at(self) -> float:
@@ -174,12 +176,15 @@ def token_from_facts(
     """
     accessor = facts.get("accessor")
     uses = facts.get("num_uses")
+    policies = facts.get("policies")
     return VaultToken(
         value=value,
         accessor=accessor if isinstance(accessor, str) else "",
         term=_term(facts, answer.asked_at),
         ours=ours,
         limited=isinstance(uses, int) and uses != 0,
+        # Where nothing is said of policies it is taken for an ordinary token.
+        has_default=not isinstance(policies, list) or not {"default", "root"}.isdisjoint(policies),
     )
 
 

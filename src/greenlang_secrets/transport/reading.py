@@ -85,17 +85,14 @@ class Reading:
             if isinstance(outcome, VaultResponse):
                 return outcome
             attempts += len(asked) - len(untried)
-            if outcome.lagging:
+            if outcome.lagging or (lags and not untried and outcome.reason in _ELECTING):
                 # Until the deadline: when a leader dies right after it has acknowledged a write,
-                # the others cannot show that write before they have elected another.
+                # the others cannot show that write before they have elected another; some lag
+                # behind it meanwhile, and some fail.
                 wait, untried = lag_wait(lags), self._nodes.order(active_first=True)
                 lags += 1
             elif untried:
                 wait = 0.0
-            elif lags and outcome.reason in _ELECTING:
-                # One node lags and another fails: they elect. The active one will show the write.
-                wait, untried = lag_wait(lags), self._nodes.order(active_first=True)
-                lags += 1
             elif (
                 outcome.reason in _ELECTING
                 and len(self._nodes) > 1

@@ -27,8 +27,8 @@ class LiveToken:
         ahead_at: monotonic seconds from which on a call asks for the next one behind it.
         retired: whether another token has taken over.
         dead: whether Vault no longer knows it.
-        answered_at: monotonic seconds at which it was last answered with anything but a denial.
-        worked: whether it was ever answered with anything but a denial.
+        answered_at: monotonic seconds at which it was last answered with anything but a denial;
+            None before that.
     """
 
     def __init__(
@@ -45,8 +45,7 @@ class LiveToken:
         self.ahead_at = token.term.granted_at + token.term.duration * 2 / 3
         self.retired = False
         self.dead = False
-        self.worked = False
-        self.answered_at = made_at
+        self.answered_at: float | None = None
         self._users = 0
         self._unused = unused
 

@@ -136,7 +136,7 @@ class Session(TokenHolder):
             token = self._token
             if token is None or token.limited or not token.has_default:
                 continue  # a look costs a use, or is not allowed
-            if self._clock() - token.answered_at >= NOTICE_EVERY:
+            if self._clock() - (token.answered_at or token.made_at) >= NOTICE_EVERY:
                 with suppress(SecretsError):
                     await self._is_dead(token)
 

@@ -136,7 +136,6 @@ class TokenHolder:
             if answer.ok:
                 made_by(token)
         if answer.status != 403:
-            token.worked = True
             token.answered_at = self._clock()
         return answer
 
@@ -243,7 +242,7 @@ class TokenHolder:
         # one is taken for dead in a minute, or each denial would make a login, and an account.
         since = self._clock() - self._died_at
         if (not token.has_default and since < REFRESH_EVERY) or (
-            not token.worked and since < _NEWBORN
+            token.answered_at is None and since < _NEWBORN
         ):
             return False
         if token is self._token:

@@ -221,7 +221,9 @@ def when_dropped(handle: Held[T], leave: Callable[[], None]) -> Callable[[], obj
 
 
 def soon(loop: asyncio.AbstractEventLoop, leave: Callable[[], None]) -> None:
-    """Call `leave` in the loop, from wherever the garbage collector runs: another thread, or after the loop's end."""
+    """Call `leave` in the loop, from wherever the garbage collector runs: another thread, or after
+    the loop's end.
+    """
     with suppress(RuntimeError):  # the loop is closed, and the service with it
         loop.call_soon_threadsafe(leave)
 

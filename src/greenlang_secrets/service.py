@@ -1,6 +1,6 @@
 """`SecretsService`: the one thing users hold.
 
-It joins the pieces and owns their lives. What may be done with secrets is in `view.py`;
+It joins the pieces and owns their lives. What may be done with secrets is in `view`;
 the service is itself the view of the platform scope, with every permission.
 """
 
@@ -125,9 +125,10 @@ class SecretsService(SecretsView):
         ``GET /v1/{mount}/creds/{name}``, or ``static-creds`` with `static` (Vault API: Databases).
         ``.current`` is read without waiting, so a pool's callback can take it; the lease is
         renewed, and replaced before its maximum or the end of our token, and `on_change` tells.
-        What was replaced lives to its own end. Keep the handle: one that is dropped is released. Who holds the same role shares one account, which
-        is dropped when the last handle is released. `at` is a secret of the type `database`
-        that says where the database is, for ``.dsn()``.
+        What was replaced lives to its own end. Keep the handle: one that is dropped is released.
+        Who holds the same role shares one account, which is dropped when the last handle is
+        released. `at` is a secret of the type `database` that says where the database is, for
+        ``.dsn()``.
 
         A static role's password changes when Vault rotates it: it is read again one second after
         that is due, so a login may fail in between; `refresh` reads it at once.

@@ -20,7 +20,7 @@ import anyio
 
 from greenlang_secrets.background import Supervisor, reported
 from greenlang_secrets.errors import AccessDenied, LeaseExpired, NotRenewable, SecretsError
-from greenlang_secrets.held import Held, when_dropped
+from greenlang_secrets.held import Changes, Held, when_dropped
 from greenlang_secrets.leases.leased import Ending, Entry, Fetch
 from greenlang_secrets.lifetime import Step
 from greenlang_secrets.vault import LiveToken, VaultClient
@@ -46,8 +46,16 @@ class HeldLease(Held[T], Generic[T]):
     Keep it for as long as the value is in use: one that is dropped is released.
     """
 
-    def __init__(self, *, refresh: Callable[[], Awaitable[None]], **rest: Any) -> None:
-        super().__init__(**rest)
+    def __init__(
+        self,
+        *,
+        look: Callable[[], T],
+        changes: Changes[T],
+        supervisor: Supervisor,
+        release: Callable[[], Awaitable[None]],
+        refresh: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(look=look, changes=changes, supervisor=supervisor, release=release)
         self._refresh = refresh
 
     async def refresh(self) -> T:
@@ -149,7 +157,7 @@ class LeaseKeeper:
         try:
             if entry.leased is None:
                 await kept.keeper._replace(kept)
-            kept.keeper._check_open()  # noqa: SLF001  the same
+            kept.keeper._check_open()  # noqa: SLF001  another of this class, after a hand-over
         except BaseException as error:
             await kept.keeper._let_go(kept)  # noqa: SLF001  the same
             if isinstance(error, SecretsError):
@@ -162,7 +170,7 @@ class LeaseKeeper:
 
         async def release() -> None:
             keep()
-            await kept.keeper._let_go(kept)  # noqa: SLF001  another of this class, after a hand-over
+            await kept.keeper._let_go(kept)  # noqa: SLF001  the same
 
         async def refresh() -> None:
             await kept.keeper._replace(kept)

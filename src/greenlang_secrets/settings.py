@@ -72,6 +72,34 @@ class Settings:
             raise ConfigurationError(f"{PREFIX}{name} is {raw!r}; use true or false.")
         return raw.lower() == "true"
 
+    def state_dir(self) -> Path:
+        """Return the folder of what the service keeps on this machine: its audit log and, unless
+        a database server has it, the catalogue. It is not made here.
+
+        ``GREENLANG_SECRETS_STATE_DIR``, else ``$XDG_STATE_HOME/greenlang-secrets``, else
+        ``~/.local/state/greenlang-secrets`` (XDG Base Directory Specification 0.8).
+
+        Raises:
+            ConfigurationError: it is relative, or no variable says where it is.
+        """
+        named = self.text("STATE_DIR")
+        if named is not None:
+            folder = Path(named)
+            if not folder.is_absolute():
+                raise ConfigurationError(
+                    f"{PREFIX}STATE_DIR is {shown_path(named)}; use an absolute path."
+                )
+            return folder
+        state, home = (Path(self.environ.get(name, "")) for name in ("XDG_STATE_HOME", "HOME"))
+        if state.is_absolute():  # the specification has relative ones ignored
+            return state / "greenlang-secrets"
+        if home.is_absolute():
+            return home / ".local" / "state" / "greenlang-secrets"
+        raise ConfigurationError(
+            f"{PREFIX}STATE_DIR is not set, and neither is HOME; set it to a folder that only the "
+            "service may read."
+        )
+
     def file(self, name: str) -> Path | None:
         """Return the path of a readable file, or None if unset.
 

@@ -16,7 +16,8 @@ from greenlang_secrets.errors import (
     VaultUnavailable,
 )
 from greenlang_secrets_api.answers import Answer
-from greenlang_secrets_api.problems import PROBLEMS, problem_answer
+from greenlang_secrets_api.problem_table import PROBLEMS
+from greenlang_secrets_api.problems import problem_answer
 
 
 def body(answer: Answer) -> dict[str, object]:

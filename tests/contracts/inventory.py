@@ -28,7 +28,7 @@ from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
 from greenlang_secrets_api.metrics import Metrics
-from greenlang_secrets_api.problems import PROBLEMS
+from greenlang_secrets_api.problem_table import PROBLEMS
 from greenlang_secrets_api.targets import Target, methods, render
 
 PROGRAM = "greenlang-secrets"

@@ -11,7 +11,7 @@ import pytest
 
 from contracts.inventory import variables_in_source, vault_variables
 from contracts.markdown import ROOT, anchors, links, pages
-from greenlang_secrets_api.problems import PROBLEMS
+from greenlang_secrets_api.problem_table import PROBLEMS
 
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _NAMED_LINK = re.compile(r"\[`(test_\w+)`\]\((tests/[^)]+)\)")

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from contracts.markdown import ROOT
-from greenlang_secrets_api.problems import PROBLEMS, TYPE_PREFIX, ProblemError, problem_answer
+from greenlang_secrets_api.problem_table import PROBLEMS
+from greenlang_secrets_api.problems import TYPE_PREFIX, ProblemError, problem_answer
 
 FOLDER = ROOT / "docs" / "problems"
 _HEAD = re.compile(

@@ -14,7 +14,9 @@ from greenlang_secrets import errors
 from greenlang_secrets.errors import (
     AccessDenied,
     AncestorIsSecret,
+    AuditUnavailable,
     AuthenticationLost,
+    CatalogueUnavailable,
     CiphertextRefused,
     CiphertextTooOld,
     ConfigurationError,
@@ -84,6 +86,8 @@ CODES: dict[type[SecretsError], tuple[str, bool]] = {
     WrappingTokenUsed: ("wrapping_token_used", False),
     WrappingTokenForeign: ("wrapping_token_foreign", False),
     PreconditionRequired: ("precondition_required", False),
+    AuditUnavailable: ("audit_unavailable", True),
+    CatalogueUnavailable: ("catalogue_unavailable", True),
     VaultError: ("vault", False),
     VaultUnavailable: ("vault_unavailable", True),
     VaultProtocolError: ("vault_protocol", False),
@@ -135,6 +139,8 @@ SAMPLES: list[SecretsError] = [
     CiphertextTooOld(),
     WrappingTokenUsed(),
     WrappingTokenForeign(),
+    AuditUnavailable(),
+    CatalogueUnavailable(),
     OutcomeUnknown(path="a/b"),
 ]
 

@@ -31,6 +31,8 @@ SecretsError
 │   └── CiphertextTooOld
 ├── WrappingTokenUsed           an alarm: somebody else may have opened it
 ├── WrappingTokenForeign        an alarm: another request made it
+├── AuditUnavailable            no durable record, so no value
+├── CatalogueUnavailable        the database beside Vault
 └── VaultError                  Vault, or the way to it
     ├── VaultUnavailable
     ├── VaultProtocolError
@@ -55,6 +57,7 @@ from greenlang_secrets.errors.engines import (
     WrappingTokenForeign,
     WrappingTokenUsed,
 )
+from greenlang_secrets.errors.records import AuditUnavailable, CatalogueUnavailable
 from greenlang_secrets.errors.requests import (
     AccessDenied,
     InvalidPath,
@@ -97,7 +100,9 @@ from greenlang_secrets.errors.vault import (
 __all__ = [
     "AccessDenied",
     "AncestorIsSecret",
+    "AuditUnavailable",
     "AuthenticationLost",
+    "CatalogueUnavailable",
     "CiphertextRefused",
     "CiphertextTooOld",
     "ConfigurationError",

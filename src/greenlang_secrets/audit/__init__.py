@@ -1,0 +1,8 @@
+"""Who did what with which secret, kept so that nobody can take it back unseen.
+
+Never a value: what is recorded are names, versions, times and outcomes.
+"""
+
+from greenlang_secrets.audit.event import AuditEvent, AuditPhase, AuditResult
+
+__all__ = ["AuditEvent", "AuditPhase", "AuditResult"]

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
+from greenlang_secrets.audit import AuditConfig, AuditLog
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
@@ -27,15 +28,20 @@ from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
+from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.state import State
+from greenlang_secrets_api.waits import Waits
 
 __all__ = ["create_app"]
 
 
 def create_app(
-    *, service_config: SecretsServiceConfig | None = None, api_config: ApiConfig | None = None
+    *,
+    service_config: SecretsServiceConfig | None = None,
+    api_config: ApiConfig | None = None,
+    audit_config: AuditConfig | None = None,
 ) -> Starlette:
     """Return the ASGI application; what is None is read from the environment.
 
@@ -48,6 +54,7 @@ def create_app(
     """
     service_config = service_config or SecretsServiceConfig.from_env()
     api_config = api_config or ApiConfig.from_env()
+    audit_config = audit_config or AuditConfig.from_env()
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
     )
@@ -62,24 +69,28 @@ def create_app(
             Middleware(Dispatch, endpoints=endpoints, config=api_config),
         ],
         exception_handlers={HTTPException: _as_problem},
-        lifespan=_lifespan(service_config, api_config),
+        lifespan=_lifespan(service_config, api_config, audit_config),
     )
 
 
 def _lifespan(
-    service_config: SecretsServiceConfig, api_config: ApiConfig
+    service_config: SecretsServiceConfig, api_config: ApiConfig, audit_config: AuditConfig
 ) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(Supervisor())
             keys = await _open_keys(api_config, supervisor, stack)
+            log = await stack.enter_async_context(AuditLog.open(audit_config.path))
             service = await stack.enter_async_context(SecretsService.open(service_config))
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)
             yield State(
                 service=service,
+                audit_log=log,
+                keyring=Keyring(service, log, supervisor),
+                waits=Waits(),
                 authenticator=Authenticator(api_config, keys),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,

@@ -51,6 +51,7 @@ class ApiConfig:
         max_body: octets of a request body (raft refuses values over 1 MiB with a 500).
         max_headers: octets of all header fields.
         body_timeout: seconds in which a body must have arrived.
+        request_timeout: seconds an endpoint has for its answer once its body is there.
         access_log: whether each request gives one log line (kind, never the path).
     """
 
@@ -64,6 +65,7 @@ class ApiConfig:
     max_body: int = 768 * 1024
     max_headers: int = 16 * 1024
     body_timeout: float = 10.0
+    request_timeout: float = 10.0
     access_log: bool = True
 
     def __post_init__(self) -> None:

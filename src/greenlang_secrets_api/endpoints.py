@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+import anyio
+
 from greenlang_secrets.access import Action, TenantContext, decide
 from greenlang_secrets.errors import AccessDenied, ConfigurationError
+from greenlang_secrets.model import SecretType
 from greenlang_secrets.view import SecretsView
 from greenlang_secrets_api.answers import Answer, Header
 from greenlang_secrets_api.problems import ProblemError
@@ -25,6 +28,7 @@ __all__ = [
     "Endpoint",
     "EndpointTable",
     "Handler",
+    "Noted",
     "Public",
     "RateClass",
     "scoped",
@@ -50,11 +54,36 @@ class Public:
 PUBLIC: Final = Public()
 
 
+@dataclass(slots=True, kw_only=True)
+class Noted:
+    """What an endpoint notes while it works, for the audit record and for who follows changes.
+
+    Attributes:
+        action: what is done, where the target and method alone do not say it.
+        path: the secret's path, or the prefix of a listing.
+        version: what was given or made.
+        cache: where a value came from: ``hit``, ``miss`` or ``stale``.
+        reason: the caller's `Audit-Reason`.
+        secret_type: what the secret is declared as.
+        repeated: the answer is that of an earlier request, by its `Idempotency-Key`.
+    """
+
+    action: Action
+    path: str | None = None
+    version: int | None = None
+    cache: str | None = None
+    reason: str | None = None
+    secret_type: SecretType | None = None
+    repeated: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request, after every check that needs no Vault.
 
     Attributes:
+        noted: what the endpoint notes besides its answer.
+        deadline: cancels the endpoint when its time is over; see `extend`.
         query: its parameters, each once and each known to the endpoint.
         headers: as received, names in lower case.
         context: who acts in which scope; None only at a public endpoint without a bearer.
@@ -66,6 +95,8 @@ class Call:
     headers: Iterable[Header]
     state: State
     context: TenantContext | None
+    noted: Noted
+    deadline: anyio.CancelScope = field(default_factory=anyio.CancelScope, repr=False)
     document: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property
@@ -90,6 +121,10 @@ class Call:
         context = self.acting
         return self.state["service"].scoped(context)
 
+    def extend(self, seconds: float) -> None:
+        """Give the endpoint `seconds` more, which it waits for its caller."""
+        self.deadline.deadline += seconds
+
     def header(self, name: bytes) -> str | None:
         """Return a header, several of one name joined as RFC 9110, 5.3 has it."""
         found = [value for known, value in self.headers if known == name]
@@ -112,7 +147,9 @@ class Endpoint:
         access: the actions of which the caller must be allowed one, or `PUBLIC`.
         rate: what its calls count against.
         parameters: the query parameters it knows; see `scoped`.
-        takes_body: whether it reads a JSON object.
+        takes_body: the media type of the JSON object it reads; None where it reads none.
+        changes: whether it changes something: its intent is recorded before it begins.
+        takes_key: whether an `Idempotency-Key` makes a repetition give the first answer.
     """
 
     kind: Kind
@@ -121,7 +158,19 @@ class Endpoint:
     access: tuple[Action, ...] | Public | None = None
     rate: RateClass | None = None
     parameters: frozenset[str] = scoped()
-    takes_body: bool = False
+    takes_body: bytes | None = None
+    changes: bool = False
+    takes_key: bool = False
+
+    @property
+    def action(self) -> Action:
+        """What it does, as its audit records say unless it notes something narrower."""
+        return self.access[0] if isinstance(self.access, tuple) and self.access else Action.STATUS
+
+    @property
+    def audited(self) -> bool:
+        """Whether its requests are recorded: all but those that need no bearer."""
+        return not isinstance(self.access, Public)
 
     def allows(self, context: TenantContext | None) -> bool:
         """Return whether `context` may call it."""

@@ -23,6 +23,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError, SecretsError
 from greenlang_secrets_api.app import create_app
@@ -171,6 +172,13 @@ class ApiServer(uvicorn.Server):
         if self.started and self._on_ready is not None:
             self._on_ready(self.url)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody wait for a change any longer, then end as uvicorn does."""
+        waits = self.lifespan.state.get("waits")
+        if waits is not None:
+            waits.end()
+        await super().shutdown(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but a signal that was obeyed is not raised anew: exit code 0."""
@@ -253,6 +261,7 @@ def serve(
     *,
     service_config: SecretsServiceConfig | None = None,
     api_config: ApiConfig | None = None,
+    audit_config: AuditConfig | None = None,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     on_ready: Callable[[str], None] | None = None,
@@ -264,7 +273,9 @@ def serve(
     """
     configure_logging()
     try:
-        app = create_app(service_config=service_config, api_config=api_config)
+        app = create_app(
+            service_config=service_config, api_config=api_config, audit_config=audit_config
+        )
         server = ApiServer(app, bind(host, port), on_ready=on_ready)
     except ConfigurationError as error:
         return _complain(error)

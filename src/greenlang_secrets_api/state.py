@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from greenlang_secrets.audit import AuditLog
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api.auth import Authenticator
 from greenlang_secrets_api.health_check import HealthCheck
+from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.waits import Waits
 
 __all__ = ["State"]
 
@@ -20,6 +23,9 @@ class State(TypedDict):
     """
 
     service: SecretsService
+    audit_log: AuditLog
+    keyring: Keyring
+    waits: Waits
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics

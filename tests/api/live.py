@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
@@ -95,8 +98,23 @@ class Api:
 
 
 @contextmanager
-def running(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iterator[Api]:
-    """Run the service in a thread of its own, on uvloop, as `serve` does."""
+def running(
+    service_config: SecretsServiceConfig, api_config: ApiConfig, *, audit_file: Path | None = None
+) -> Iterator[Api]:
+    """Run the service in a thread of its own, on uvloop, as `serve` does.
+
+    What it keeps goes at the end, unless a place is named.
+    """
+    with tempfile.TemporaryDirectory() as state:
+        audit_config = AuditConfig(path=audit_file or Path(state) / "audit.jsonl")
+        with _serving(service_config, api_config, audit_config) as api:
+            yield api
+
+
+@contextmanager
+def _serving(
+    service_config: SecretsServiceConfig, api_config: ApiConfig, audit_config: AuditConfig
+) -> Iterator[Api]:
     ready = threading.Event()
     urls: list[str] = []
 
@@ -104,7 +122,9 @@ def running(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iter
         urls.append(url)
         ready.set()
 
-    app = create_app(service_config=service_config, api_config=api_config)
+    app = create_app(
+        service_config=service_config, api_config=api_config, audit_config=audit_config
+    )
     server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready)
 
     def run() -> None:

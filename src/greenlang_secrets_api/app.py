@@ -30,7 +30,9 @@ from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
 from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.overload import WorkLimit, within_deadline
 from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.waits import Waits
 
@@ -52,7 +54,7 @@ def create_app(
     Raises:
         ConfigurationError: a setting is missing or wrong.
     """
-    service_config = service_config or SecretsServiceConfig.from_env()
+    service_config = within_deadline(service_config or SecretsServiceConfig.from_env())
     api_config = api_config or ApiConfig.from_env()
     audit_config = audit_config or AuditConfig.from_env()
     endpoints = EndpointTable(
@@ -83,6 +85,10 @@ def _lifespan(
             keys = await _open_keys(api_config, supervisor, stack)
             log = await stack.enter_async_context(AuditLog.open(audit_config.path))
             service = await stack.enter_async_context(SecretsService.open(service_config))
+            url = api_config.rate_limit_url
+            limiter = await stack.enter_async_context(
+                RateLimiter.open(None if url is None else url.reveal(), api_config.rate_limits)
+            )
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)
@@ -91,6 +97,8 @@ def _lifespan(
                 audit_log=log,
                 keyring=Keyring(service, log, supervisor),
                 waits=Waits(),
+                work=WorkLimit(),
+                limiter=limiter,
                 authenticator=Authenticator(api_config, keys),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,

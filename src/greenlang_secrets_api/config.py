@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from greenlang_secrets.config import Environment, Settings
 from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.sensitive import SecretValue
+from greenlang_secrets_api.addresses import Network, parse_networks
+from greenlang_secrets_api.rate_policies import RatePolicies
+from greenlang_secrets_api.rate_storage_url import storage_url
 
 __all__ = ["ALGORITHMS", "ApiConfig"]
 
@@ -35,6 +39,7 @@ _AUDIENCE: Final = "GREENLANG_SECRETS_JWT_AUDIENCE"
 _FILE: Final = "GREENLANG_SECRETS_JWT_JWKS_FILE"
 _URL: Final = "GREENLANG_SECRETS_JWT_JWKS_URL"
 _ALGORITHMS: Final = "GREENLANG_SECRETS_JWT_ALGORITHMS"
+_PROXIES: Final = "GREENLANG_SECRETS_TRUSTED_PROXIES"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,10 @@ class ApiConfig:
         max_body: octets of a request body (raft refuses values over 1 MiB with a 500).
         max_headers: octets of all header fields.
         body_timeout: seconds in which a body must have arrived.
-        request_timeout: seconds an endpoint has for its answer once its body is there.
+        rate_limits: how many requests each class of calls may make.
+        rate_limit_url: the Valkey or Redis where several replicas count together; None counts
+            in the memory of this one. A secret, since there may be a password in it.
+        trusted_proxies: whose `X-Forwarded-For` is believed.
         access_log: whether each request gives one log line (kind, never the path).
     """
 
@@ -65,7 +73,9 @@ class ApiConfig:
     max_body: int = 768 * 1024
     max_headers: int = 16 * 1024
     body_timeout: float = 10.0
-    request_timeout: float = 10.0
+    rate_limits: RatePolicies = field(default_factory=RatePolicies)
+    rate_limit_url: SecretValue | None = None
+    trusted_proxies: tuple[Network, ...] = ()
     access_log: bool = True
 
     def __post_init__(self) -> None:
@@ -102,16 +112,20 @@ class ApiConfig:
         settings = Settings(os.environ if environ is None else environ)
         algorithms = _names(settings.text("JWT_ALGORITHMS"))
         types = _names(settings.text("JWT_TYPES"))
+        place = Environment.parse(environment or settings.text("ENVIRONMENT") or "development")
         return cls(
-            environment=Environment.parse(
-                environment or settings.text("ENVIRONMENT") or "development"
-            ),
+            environment=place,
             jwt_issuer=_required(settings, "JWT_ISSUER", "the `iss` of your tokens"),
             jwt_audience=_required(settings, "JWT_AUDIENCE", "the `aud` meant for this service"),
             jwks_file=settings.file("JWT_JWKS_FILE"),
             jwks_url=settings.text("JWT_JWKS_URL"),
             algorithms=algorithms or _DEFAULT_ALGORITHMS,
             token_types=frozenset(name.lower() for name in types) or _DEFAULT_TYPES,
+            rate_limits=RatePolicies.from_settings(settings),
+            rate_limit_url=storage_url(settings, place),
+            trusted_proxies=parse_networks(
+                settings.text("TRUSTED_PROXIES") or "", setting=_PROXIES
+            ),
             access_log=settings.flag("ACCESS_LOG", default=True),
         )
 

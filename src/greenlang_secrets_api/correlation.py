@@ -56,7 +56,7 @@ class RequestInfo:
     Attributes:
         request_id: the caller's `X-Request-ID`, or one made here.
         trace_id: that of the caller's `traceparent`.
-        address: the IP address it came from.
+        address: the IP address it came from, once `Dispatch` has looked.
         began: `time.perf_counter` at its beginning.
         route: the template of its target; never the path.
         headers: what the answer carries besides its own, whatever comes of the request.
@@ -64,7 +64,7 @@ class RequestInfo:
 
     request_id: str
     trace_id: str | None = None
-    address: str | None = None
+    address: str = ""
     began: float = field(default_factory=time.perf_counter)
     route: str = "other"
     headers: tuple[Header, ...] = ()
@@ -88,11 +88,9 @@ class Correlation:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        client = scope.get("client")
         info = scope[_INFO] = RequestInfo(
             _request_id(scope["headers"]),
             trace_id=_trace_id(scope["headers"]),
-            address=client[0] if client else None,
         )
         status = 0
 

@@ -13,18 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenlang_secrets.access import Principal, TenantContext
 from greenlang_secrets.errors import (
     AccessDenied,
     InvalidPath,
-    OutcomeUnknown,
-    VaultUnavailable,
 )
 from greenlang_secrets.paths import Tenant, TenantId
 from greenlang_secrets_api.accepting import check_accept
+from greenlang_secrets_api.addresses import client_address, counted_as
 from greenlang_secrets_api.answers import Answer, Header
 from greenlang_secrets_api.auditing import AuditedRequest, record_refused_bearer
 from greenlang_secrets_api.bodies import read_document
@@ -32,12 +30,17 @@ from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import RequestInfo, request_info
 from greenlang_secrets_api.endpoints import Call, Endpoint, EndpointTable, Noted
 from greenlang_secrets_api.idempotency import key_of, once
+from greenlang_secrets_api.overload import deadline
 from greenlang_secrets_api.problems import ProblemError, problem_of
 from greenlang_secrets_api.queries import parse_query
+from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.targets import ROUTES, Kind, Target, is_ours, is_plain, parse
 
 __all__ = ["Dispatch"]
+
+FRESH_COST: Final = 10
+"""What a read with `fresh=true` counts as: it always asks Vault."""
 
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}\Z")
 
@@ -70,8 +73,9 @@ class Dispatch:
         self._check_sizes(scope["headers"])
         raw_path: bytes = scope["raw_path"]
         if is_ours(raw_path):
-            answer = await self._answer(raw_path, scope, receive)
-            await answer.send(send)
+            with scope["state"]["work"].work():
+                answer = await self._answer(raw_path, scope, receive)
+                await answer.send(send)
         elif is_plain(raw_path):
             await self._app(scope, receive, send)
         else:
@@ -81,6 +85,7 @@ class Dispatch:
         state: State = scope["state"]
         headers: list[Header] = scope["headers"]
         info = request_info(scope)
+        info.address = client_address(scope, self._config.trusted_proxies)
         target = _parsed(raw_path)
         if isinstance(target, InvalidPath):
             info.route = "invalid"
@@ -89,6 +94,7 @@ class Dispatch:
         info.route = ROUTES[target.kind]
         principal = await self._principal(target, state, headers, info)
         endpoint = self._endpoints.find(target, scope["method"])
+        info.headers = await _counted(state["limiter"], principal, endpoint, target, scope)
         noted = Noted(action=endpoint.action, path=target.path)
         asked = _Asked(target, endpoint, principal, noted, scope, receive)
         if principal is None or not endpoint.audited:
@@ -128,7 +134,7 @@ class Dispatch:
                 await record.intent()
             return await endpoint.handler(call)
 
-        with anyio.move_on_after(self._config.request_timeout) as deadline:
+        with deadline(changes=endpoint.changes) as until:
             call = Call(
                 target=asked.target,
                 query=query,
@@ -136,15 +142,10 @@ class Dispatch:
                 state=asked.scope["state"],
                 context=context,
                 noted=asked.noted,
-                deadline=deadline,
+                deadline=until,
                 document=document,
             )
             return await (work() if key is None else once(call, endpoint.method, key, work))
-        # Cancelled by the deadline: of a change nobody knows whether it happened.
-        if endpoint.changes:
-            raise OutcomeUnknown(path=asked.target.path)
-        raise VaultUnavailable("timeout", path=asked.target.path)
-
     def _check_sizes(self, headers: list[Header]) -> None:
         total = 0
         for name, value in headers:
@@ -168,6 +169,7 @@ class Dispatch:
                 return None
             code, problem = problem_of(error)
             if problem.status == 401:
+                await state["limiter"].refused(info.address)
                 await record_refused_bearer(state["audit_log"], info, code, problem.status)
             raise
 
@@ -178,6 +180,25 @@ def _parsed(raw_path: bytes) -> Target | InvalidPath:
         return parse(raw_path)
     except InvalidPath as error:
         return error
+
+
+async def _counted(
+    limiter: RateLimiter,
+    principal: Principal | None,
+    endpoint: Endpoint,
+    target: Target,
+    scope: Scope,
+) -> tuple[Header, ...]:
+    """Count the request, and return the headers that tell what is left."""
+    if endpoint.rate is None:  # `EndpointTable` refuses this
+        return ()
+    if principal is None:
+        return await limiter.hit("", counted_as(request_info(scope).address), endpoint.rate)
+    # Before the query is parsed: whoever spells it otherwise is refused for that.
+    cost = FRESH_COST if b"fresh=true" in scope["query_string"] else 1
+    return await limiter.hit(
+        principal.home.key, principal.subject, endpoint.rate, cost=cost, path=target.path
+    )
 
 
 def _context(principal: Principal, query: Mapping[str, str]) -> TenantContext:

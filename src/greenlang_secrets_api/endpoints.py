@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 import anyio
@@ -19,6 +18,7 @@ from greenlang_secrets.model import SecretType
 from greenlang_secrets.view import SecretsView
 from greenlang_secrets_api.answers import Answer, Header
 from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.rate_policies import RateClass
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.targets import METHODS, Kind, Target, methods
 
@@ -33,17 +33,6 @@ __all__ = [
     "RateClass",
     "scoped",
 ]
-
-
-class RateClass(StrEnum):
-    """What a call counts against."""
-
-    READ = "read"
-    LIST = "list"
-    WRITE = "write"
-    ADMIN = "admin"
-    ROTATE = "rotate"
-    PROBE = "probe"
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,7 +247,10 @@ async def _changed(call: Call, secret: Secret, known: Tags) -> tuple[Secret, tup
         return secret, ()
     applied = (b"preference-applied", b"wait=%d" % seconds)
     call.extend(seconds)
-    with call.state["waits"].up_to(seconds):
+    with (
+        call.state["work"].stepped_out() as may_wait,
+        call.state["waits"].up_to(seconds if may_wait else 0),
+    ):
         async with aclosing(call.secrets.watch(call.path)) as watch:
             async for changed in watch:
                 if not known.match(changed.version):

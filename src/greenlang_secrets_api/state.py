@@ -10,6 +10,8 @@ from greenlang_secrets_api.auth import Authenticator
 from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.overload import WorkLimit
+from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.waits import Waits
 
 __all__ = ["State"]
@@ -26,6 +28,8 @@ class State(TypedDict):
     audit_log: AuditLog
     keyring: Keyring
     waits: Waits
+    work: WorkLimit
+    limiter: RateLimiter
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics

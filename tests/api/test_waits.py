@@ -1,4 +1,4 @@
-"""Waiting requests are bounded in number and in time, and end with the service."""
+"""Waiting requests are bounded in time, and end with the service."""
 
 from __future__ import annotations
 
@@ -18,20 +18,6 @@ async def _wait(waits: Waits, seconds: float) -> str:
 async def test_a_wait_ends_with_its_time():
     """After the body's time the code after it goes on."""
     assert await _wait(Waits(), 0.01) == "went on"
-
-
-async def test_one_too_many_does_not_wait():
-    """Beyond the bound the caller is answered at once; the others wait on."""
-    waits = Waits(most=1)
-    first = asyncio.ensure_future(_wait(waits, 30))
-    while waits.waiting == 0:
-        await asyncio.sleep(0)
-
-    assert await _wait(waits, 30) == "went on"
-
-    assert not first.done()
-    waits.end()
-    assert await first == "went on"
 
 
 async def test_nobody_waits_once_the_service_ends():

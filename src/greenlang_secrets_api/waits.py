@@ -24,8 +24,7 @@ class Waits:
 
     @contextmanager
     def up_to(self, seconds: float) -> Iterator[None]:
-        """Let the body run for `seconds`, or until `end`; then it goes on after the body.
-"""
+        """Let the body run for `seconds`, or until `end`; then it goes on after the body."""
         with anyio.move_on_after(0 if self._ended else seconds) as scope:
             self._scopes.add(scope)
             try:

@@ -21,6 +21,7 @@ import greenlang_secrets as gs
 import greenlang_secrets_api as api
 from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
+from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.auth_config import AuthMethodName
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
@@ -80,6 +81,7 @@ def variables_read() -> Rows:
     api.ApiConfig.from_env(environ=service)
     environments = [*library, service]
     names = {name for environ in environments for name in environ.read}
+    names |= {name for (name,) in audit_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
     }
@@ -98,9 +100,16 @@ def service_variables() -> Rows:
     return variables_in_source([service]) - variables_in_source([library])
 
 
+def audit_variables() -> Rows:
+    """Our variables that say where the audit log is."""
+    environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
+    AuditConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read}
+
+
 def library_variables() -> Rows:
     """Our variables that the library reads."""
-    return variables_read() - vault_variables() - service_variables()
+    return variables_read() - vault_variables() - service_variables() - audit_variables()
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:
@@ -120,7 +129,7 @@ def _setting(call: ast.Call) -> Rows:
     if not names or not isinstance(names[0], str):
         return set()
     match function.partition("."):
-        case "settings", _, "text" | "number" | "flag" | "file":
+        case "settings" | "self", _, "text" | "number" | "flag" | "file":
             return {(config.PREFIX + names[0],)}
         case "settings", _, "vault" | "vault_file":
             return {("VAULT_" + names[0],)}

@@ -83,7 +83,7 @@ def _lifespan(
         async with AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(Supervisor())
             keys = await _open_keys(api_config, supervisor, stack)
-            log = await stack.enter_async_context(AuditLog.open(audit_config.path))
+            log = await stack.enter_async_context(AuditLog.open(audit_config.log))
             service = await stack.enter_async_context(SecretsService.open(service_config))
             url = api_config.rate_limit_url
             limiter = await stack.enter_async_context(

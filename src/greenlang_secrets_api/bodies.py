@@ -23,10 +23,10 @@ from greenlang_secrets_api.problems import ProblemError
 __all__ = [
     "JSON",
     "MERGE_PATCH",
+    "PatchBody",
+    "UndeleteBody",
     "WriteBody",
-    "patched_data",
     "read_document",
-    "undelete_versions",
 ]
 
 JSON: Final = b"application/json"
@@ -133,46 +133,59 @@ class WriteBody:
         )
 
 
-def patched_data(document: Mapping[str, Any]) -> Mapping[str, str | None]:
-    """Return what ``{"data": {"changed": "…", "removed": null}}`` changes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchBody:
+    """What PATCH of a secret carries: keys to set, and keys to remove, which are None."""
 
-    Raises:
-        ProblemError: ``invalid_body``, naming each place.
-    """
-    errors = [(_pointer(name), "unknown_member") for name in document if name != "data"]
-    data = document.get("data")
-    if isinstance(data, dict):
-        errors += _not_strings(
-            "data", {key: text for key, text in data.items() if text is not None}
-        )
-    else:
-        errors += _not_strings("data", data)
-    if errors or not isinstance(data, dict):
-        _refuse(*errors)
-    return data
+    data: Mapping[str, str | None] = field(repr=False)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> PatchBody:
+        """Return what ``{"data": {"changed": "…", "removed": null}}`` changes.
+
+        Raises:
+            ProblemError: ``invalid_body``, naming each place.
+        """
+        errors = [(_pointer(name), "unknown_member") for name in document if name != "data"]
+        data = document.get("data")
+        if isinstance(data, dict):
+            set_ = {key: text for key, text in data.items() if text is not None}
+            errors += _not_strings("data", set_)
+        else:
+            errors += _not_strings("data", data)
+        if errors or not isinstance(data, dict):
+            _refuse(*errors)
+        return cls(data=data)
 
 
-def undelete_versions(document: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the versions named by ``{"version": N}`` or ``{"versions": [N, …]}``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeleteBody:
+    """What an undelete carries: versions, each once."""
 
-    Raises:
-        ProblemError: ``invalid_body``, naming each place.
-    """
-    match dict(document):
-        case {"version": one, **rest} if not rest:
-            pointed = [("#/version", one)]
-        case {"versions": list(several), **rest} if several and not rest:
-            pointed = [(f"#/versions/{index}", item) for index, item in enumerate(several)]
-        case _:
-            _refuse(("#", "needs_version_or_versions"))
-    wrong = [
-        (pointer, "not_a_version")
-        for pointer, item in pointed
-        if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= MAX_VERSION
-    ]
-    if wrong:
-        _refuse(*wrong)
-    return tuple(dict.fromkeys(item for _, item in pointed))
+    versions: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> UndeleteBody:
+        """Return the versions named by ``{"version": N}`` or ``{"versions": [N, …]}``.
+
+        Raises:
+            ProblemError: ``invalid_body``, naming each place.
+        """
+        match dict(document):
+            case {"version": one, **rest} if not rest:
+                pointed = [("#/version", one)]
+            case {"versions": list(several), **rest} if several and not rest:
+                pointed = [(f"#/versions/{index}", item) for index, item in enumerate(several)]
+            case _:
+                _refuse(("#", "needs_version_or_versions"))
+        wrong = [
+            (pointer, "not_a_version")
+            for pointer, item in pointed
+            if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= MAX_VERSION
+        ]
+        if wrong:
+            _refuse(*wrong)
+        return cls(versions=tuple(dict.fromkeys(item for _, item in pointed)))
 
 
 def _not_strings(member: str, value: object) -> list[tuple[str, str]]:

@@ -127,6 +127,7 @@ class Dispatch:
                 limit=self._config.max_body,
                 within=self._config.body_timeout,
             )
+        body = endpoint.body(document)
         key = key_of(headers) if endpoint.takes_key else None
 
         async def work() -> Answer:
@@ -144,8 +145,10 @@ class Dispatch:
                 noted=asked.noted,
                 deadline=until,
                 document=document,
+                body=body,
             )
             return await (work() if key is None else once(call, endpoint.method, key, work))
+
     def _check_sizes(self, headers: list[Header]) -> None:
         total = 0
         for name, value in headers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 
@@ -41,6 +41,8 @@ class Public:
 
 
 PUBLIC: Final = Public()
+
+B = TypeVar("B")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +79,7 @@ class Call:
         headers: as received, names in lower case.
         context: who acts in which scope; None only at a public endpoint without a bearer.
         document: the JSON object of the body; empty where the endpoint takes none.
+        body: what `Endpoint.body` made of it; see `body_as`.
     """
 
     target: Target
@@ -87,6 +90,7 @@ class Call:
     noted: Noted
     deadline: anyio.CancelScope = field(default_factory=anyio.CancelScope, repr=False)
     document: Mapping[str, object] = field(default_factory=dict, repr=False)
+    body: object = field(default=None, repr=False)
 
     @property
     def path(self) -> str:
@@ -109,6 +113,12 @@ class Call:
         """What the caller may do with secrets in its scope."""
         context = self.acting
         return self.state["service"].scoped(context)
+
+    def body_as(self, kind: type[B]) -> B:
+        """Return the body, which the endpoint's declaration makes one of `kind`."""
+        if not isinstance(self.body, kind):
+            raise TypeError(f"the endpoint's body is no {kind.__name__}")
+        return self.body
 
     def extend(self, seconds: float) -> None:
         """Give the endpoint `seconds` more, which it waits for its caller."""
@@ -136,6 +146,7 @@ class Endpoint:
         access: the actions of which the caller must be allowed one, or `PUBLIC`.
         rate: what its calls count against.
         parameters: the query parameters it knows; see `scoped`.
+        body: reads the JSON object of the body into what the endpoint takes, or refuses it.
         takes_body: the media type of the JSON object it reads; None where it reads none.
         changes: whether it changes something: its intent is recorded before it begins.
         takes_key: whether an `Idempotency-Key` makes a repetition give the first answer.
@@ -148,6 +159,7 @@ class Endpoint:
     rate: RateClass | None = None
     parameters: frozenset[str] = scoped()
     takes_body: bytes | None = None
+    body: Callable[[Mapping[str, object]], object] = dict
     changes: bool = False
     takes_key: bool = False
 

@@ -95,9 +95,7 @@ class WorkLimit:
 
 
 @contextmanager
-def deadline(
-    seconds: float = REQUEST_DEADLINE, *, changes: bool
-) -> Iterator[anyio.CancelScope]:
+def deadline(seconds: float = REQUEST_DEADLINE, *, changes: bool) -> Iterator[anyio.CancelScope]:
     """End the block after `seconds`, by cancelling what it awaits.
 
     Around the endpoint's handler and nothing else. What must be done however the handler ends

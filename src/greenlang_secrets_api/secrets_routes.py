@@ -22,9 +22,9 @@ from greenlang_secrets_api.answers import Answer, Header, json_answer
 from greenlang_secrets_api.bodies import (
     JSON,
     MERGE_PATCH,
+    PatchBody,
+    UndeleteBody,
     WriteBody,
-    patched_data,
-    undelete_versions,
 )
 from greenlang_secrets_api.cursors import Cursors
 from greenlang_secrets_api.documents import (
@@ -115,7 +115,7 @@ async def head(call: Call) -> Answer:
 
 async def create(call: Call) -> Answer:
     """A new secret."""
-    body = WriteBody.parse(call.document)
+    body = call.body_as(WriteBody)
 
     written = await call.secrets.create(
         call.path,
@@ -129,7 +129,7 @@ async def create(call: Call) -> Answer:
 
 async def update(call: Call) -> Answer:
     """A new version of a live secret; with ``If-None-Match: *`` a new secret."""
-    body = WriteBody.parse(call.document)
+    body = call.body_as(WriteBody)
     if _only_create(call):
         call.noted.action = Action.CREATE
         try:
@@ -155,7 +155,7 @@ async def update(call: Call) -> Answer:
 
 async def patch(call: Call) -> Answer:
     """A new version that differs in the keys that are named; null removes one."""
-    data = patched_data(call.document)
+    data = call.body_as(PatchBody).data
 
     async def put(expected_version: int | None) -> SecretWritten:
         return await call.secrets.patch(call.path, data, expected_version=expected_version)
@@ -211,7 +211,7 @@ async def versions(call: Call) -> Answer:
 
 async def undelete(call: Call) -> Answer:
     """Deleted versions are brought back."""
-    undeleted = await call.secrets.undelete(call.path, undelete_versions(call.document))
+    undeleted = await call.secrets.undelete(call.path, call.body_as(UndeleteBody).versions)
 
     document = {
         "path": call.path,
@@ -363,6 +363,7 @@ ENDPOINTS: Final = (
         access=(Action.CREATE,),
         rate=RateClass.WRITE,
         takes_body=JSON,
+        body=WriteBody.parse,
     ),
     Endpoint(
         kind=Kind.SECRET,
@@ -372,6 +373,7 @@ ENDPOINTS: Final = (
         access=(Action.UPDATE,),
         rate=RateClass.WRITE,
         takes_body=JSON,
+        body=WriteBody.parse,
     ),
     Endpoint(
         kind=Kind.SECRET,
@@ -381,6 +383,7 @@ ENDPOINTS: Final = (
         access=(Action.UPDATE,),
         rate=RateClass.WRITE,
         takes_body=MERGE_PATCH,
+        body=PatchBody.parse,
     ),
     Endpoint(
         kind=Kind.SECRET,
@@ -407,6 +410,7 @@ ENDPOINTS: Final = (
         access=(Action.UNDELETE,),
         rate=RateClass.ADMIN,
         takes_body=JSON,
+        body=UndeleteBody.parse,
     ),
 )
 """The rows of the method table that read and write secrets."""

@@ -106,7 +106,7 @@ def running(
     What it keeps goes at the end, unless a place is named.
     """
     with tempfile.TemporaryDirectory() as state:
-        audit_config = AuditConfig(path=audit_file or Path(state) / "audit.jsonl")
+        audit_config = AuditConfig(log=audit_file or Path(state) / "audit.jsonl")
         with _serving(service_config, api_config, audit_config) as api:
             yield api
 

@@ -51,23 +51,21 @@ async def test_what_is_not_there_cannot_be_patched(api, token, path):
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "code", "pointer"),
+    ("body", "pointer"),
     [
-        (b'{"data":{"k":1}}', 422, "invalid_body", "#/data/k"),
-        (b'{"data":null}', 422, "invalid_body", "#/data"),
-        (b"{}", 422, "invalid_body", "#/data"),
-        (b'{"data":{},"type":"api_key"}', 422, "invalid_body", "#/type"),
-        (b'{"data":[]}', 422, "invalid_body", "#/data"),
-        (b"[]", 422, "invalid_body", "#"),
+        (b'{"data":{"k":1}}', "#/data/k"),
+        (b'{"data":null}', "#/data"),
+        (b"{}", "#/data"),
+        (b'{"data":{},"type":"api_key"}', "#/type"),
+        (b'{"data":[]}', "#/data"),
+        (b"[]", "#"),
     ],
 )
-async def test_a_patch_that_does_not_fit_is_pointed_at(
-    api, token, path, body, status, code, pointer
-):
+async def test_a_patch_that_does_not_fit_is_pointed_at(api, token, path, body, pointer):
     """The place is named, and the value not repeated."""
     reply = await api.ask("PATCH", path, token, body=body, headers=MERGE)
 
-    assert (reply.status, reply.code) == (status, code)
+    assert (reply.status, reply.code) == (422, "invalid_body")
     assert pointer in [error["pointer"] for error in reply.json["errors"]]
 
 

@@ -23,6 +23,7 @@ from greenlang_secrets_api import health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.auth import Authenticator, KeySource
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import Correlation
+from greenlang_secrets_api.denylist import Denylist
 from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.health_check import HealthCheck
@@ -74,13 +75,17 @@ def _lifespan(
         async with AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(Supervisor())
             keys = await _open_keys(api_config, supervisor, stack)
+            denylist = None
+            if api_config.jwt_denylist_file is not None:
+                denylist = Denylist(api_config.jwt_denylist_file)
+                await denylist.open()
             service = await stack.enter_async_context(SecretsService.open(service_config))
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)
             yield State(
                 service=service,
-                authenticator=Authenticator(api_config, keys),
+                authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,
                 started_at=time.monotonic(),

@@ -6,12 +6,18 @@ import logging
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from api.conftest import service_config_for
+from api.issuer import Issuer
+from api.live import running
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets_api import watched_file
+from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.denylist import Denylist
 
 
@@ -138,6 +144,28 @@ async def test_a_file_is_read_beside_the_loop(
 
     assert len(where) == 2
     assert threading.get_ident() not in where
+
+
+async def test_the_service_refuses_a_revoked_bearer(
+    tmp_path: Path, vault_server: Any, mount: str, api_config: ApiConfig, issuer: Issuer
+) -> None:
+    """Over HTTP, while it runs: accepted, put on the list, refused within a second and a bit."""
+    file = tmp_path / "denied"
+    file.touch()
+    token = issuer.tenant("acme", jti="stolen")
+    config = replace(api_config, jwt_denylist_file=file)
+    with running(service_config_for(vault_server, mount), config) as api:
+        before = await api.ask("GET", "", token)
+        file.write_text("stolen\n")
+        began = time.monotonic()
+        while (after := await api.ask("GET", "", token)).status == 200:
+            assert time.monotonic() - began < 5
+        took = time.monotonic() - began
+        other = await api.ask("GET", "", issuer.tenant("acme", jti="other"))
+
+    assert (before.status, after.status, after.code) == (200, 401, "invalid_token")
+    assert other.status == 200
+    assert took < 2
 
 
 async def test_a_hundred_thousand_ids_are_looked_up_at_once(tmp_path: Path) -> None:

@@ -223,8 +223,8 @@ DEFECTS: dict[str, Make] = {
     "exp without end": lambda i, c: signed(i, json.dumps({**c, "exp": float("inf")}).encode()),
     "exp true": lambda i, c: i.sign(but(c, exp=True)),
     "without iat": lambda i, c: i.sign(but(c, iat=None)),
-    "iat in the future": lambda i, c: i.sign(but(c, iat=now() + 120)),
-    "not yet valid": lambda i, c: i.sign(but(c, nbf=now() + 120)),
+    "iat in the future": lambda i, c: i.sign(but(c, iat=now() + 400)),
+    "not yet valid": lambda i, c: i.sign(but(c, nbf=now() + 400)),
     "nbf as text": lambda i, c: i.sign(but(c, nbf="0")),
     "lives over an hour": lambda i, c: i.sign(but(c, exp=now() + 3700)),
     # ------------------------------------------------------------ who

@@ -24,6 +24,7 @@ from greenlang_secrets_api import health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.auth import Authenticator, KeySource
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import Correlation
+from greenlang_secrets_api.denylist import Denylist
 from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.health_check import HealthCheck
@@ -84,6 +85,10 @@ def _lifespan(
             supervisor = await stack.enter_async_context(Supervisor())
             keys = await _open_keys(api_config, supervisor, stack)
             log = await stack.enter_async_context(AuditLog.open(audit_config.log))
+            denylist = None
+            if api_config.jwt_denylist_file is not None:
+                denylist = Denylist(api_config.jwt_denylist_file)
+                await denylist.open()
             service = await stack.enter_async_context(SecretsService.open(service_config))
             url = api_config.rate_limit_url
             limiter = await stack.enter_async_context(
@@ -99,7 +104,7 @@ def _lifespan(
                 waits=Waits(),
                 work=WorkLimit(),
                 limiter=limiter,
-                authenticator=Authenticator(api_config, keys),
+                authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,
                 started_at=time.monotonic(),

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from greenlang_secrets.config import Environment, Settings
+from greenlang_secrets.development import DEVELOPMENT_ISSUER
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.addresses import Network, parse_networks
@@ -40,6 +41,12 @@ _FILE: Final = "GREENLANG_SECRETS_JWT_JWKS_FILE"
 _URL: Final = "GREENLANG_SECRETS_JWT_JWKS_URL"
 _ALGORITHMS: Final = "GREENLANG_SECRETS_JWT_ALGORITHMS"
 _PROXIES: Final = "GREENLANG_SECRETS_TRUSTED_PROXIES"
+_TENANT_CLAIM: Final = "GREENLANG_SECRETS_JWT_TENANT_CLAIM"
+
+# Claims with a meaning of their own: a tenant's id in one of them would be two things at once.
+_TAKEN_CLAIMS: Final = frozenset(
+    {"iss", "aud", "sub", "exp", "nbf", "iat", "jti", "platform", "permissions"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +54,16 @@ class ApiConfig:
     """Everything the service needs besides Vault.
 
     Attributes:
-        environment: decides whether a JWKS may come over plain HTTP.
+        environment: decides whether a JWKS may come over plain HTTP, and whether the bearers
+            of `make dev` are taken: in development alone.
         jwt_issuer: what a bearer's `iss` must be, to the letter.
         jwt_audience: what a bearer's `aud` must contain.
         jwks_file, jwks_url: where the issuer's public keys are; exactly one of them.
         algorithms: signature algorithms accepted.
         token_types: header `typ` accepted, in lower case.
+        jwt_tenant_claim: the claim that holds the tenant's id.
+        jwt_denylist_file: the `jti` of revoked bearers, one on a line; None revokes none, and
+            then a bearer needs no `jti`.
         max_body: octets of a request body (raft refuses values over 1 MiB with a 500).
         max_headers: octets of all header fields.
         body_timeout: seconds in which a body must have arrived.
@@ -70,6 +81,8 @@ class ApiConfig:
     environment: Environment = Environment.DEVELOPMENT
     algorithms: frozenset[str] = _DEFAULT_ALGORITHMS
     token_types: frozenset[str] = _DEFAULT_TYPES
+    jwt_tenant_claim: str = "tenant_id"
+    jwt_denylist_file: Path | None = None
     max_body: int = 768 * 1024
     max_headers: int = 16 * 1024
     body_timeout: float = 10.0
@@ -81,6 +94,12 @@ class ApiConfig:
     def __post_init__(self) -> None:
         if not self.jwt_issuer:
             raise ConfigurationError(f"{_ISSUER} is empty; set it to the `iss` of your tokens.")
+        if self.jwt_issuer == DEVELOPMENT_ISSUER and self.environment != Environment.DEVELOPMENT:
+            raise ConfigurationError(
+                f"{_ISSUER} is the development issuer's, whose key lies in a developer's folder, "
+                f"and GREENLANG_SECRETS_ENVIRONMENT is {self.environment}; set it to the `iss` "
+                "of your own issuer's tokens."
+            )
         if not self.jwt_audience:
             raise ConfigurationError(
                 f"{_AUDIENCE} is empty; set it to the `aud` meant for this service."
@@ -95,6 +114,11 @@ class ApiConfig:
             raise ConfigurationError(
                 f"{_ALGORITHMS} is {','.join(sorted(self.algorithms))!r}; "
                 f"use one or more of {', '.join(sorted(ALGORITHMS))}."
+            )
+        if not self.jwt_tenant_claim or self.jwt_tenant_claim in _TAKEN_CLAIMS:
+            raise ConfigurationError(
+                f"{_TENANT_CLAIM} is {self.jwt_tenant_claim!r}; name a claim that means nothing "
+                "else, such as tenant_id."
             )
 
     @classmethod
@@ -126,6 +150,8 @@ class ApiConfig:
             trusted_proxies=parse_networks(
                 settings.text("TRUSTED_PROXIES") or "", setting=_PROXIES
             ),
+            jwt_tenant_claim=settings.text("JWT_TENANT_CLAIM") or "tenant_id",
+            jwt_denylist_file=settings.file("JWT_DENYLIST_FILE"),
             access_log=settings.flag("ACCESS_LOG", default=True),
         )
 

@@ -76,9 +76,15 @@ async def test_a_busy_port_is_named(environment: dict[str, str]) -> None:
             lambda e, broken: e.update(GREENLANG_SECRETS_JWT_JWKS_FILE=str(broken)),
             "GREENLANG_SECRETS_JWT_JWKS_FILE is",
         ),
+        (
+            lambda e, broken: e.update(
+                GREENLANG_SECRETS_JWT_DENYLIST_FILE=str(broken.with_name("latin-1"))
+            ),
+            "GREENLANG_SECRETS_JWT_DENYLIST_FILE is",
+        ),
         (lambda e, _: e.update(VAULT_TOKEN="hvs.wrong"), "VAULT_TOKEN"),
     ],
-    ids=["missing setting", "broken key file", "wrong Vault token"],
+    ids=["missing setting", "broken key file", "broken denylist", "wrong Vault token"],
 )
 async def test_what_keeps_it_from_starting_is_said_in_one_line(
     change: Callable[[dict[str, str], Path], Any],
@@ -89,6 +95,7 @@ async def test_what_keeps_it_from_starting_is_said_in_one_line(
     """Exit code 2 and one sentence, no traceback and no secret."""
     broken = tmp_path / "jwks.json"
     broken.write_text("{}")
+    broken.with_name("latin-1").write_bytes(b"\xfc")
     change(environment, broken)
 
     async with process(environment) as child:

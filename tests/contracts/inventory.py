@@ -25,6 +25,7 @@ from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.auth_config import AuthMethodName
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
+from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
@@ -82,6 +83,7 @@ def variables_read() -> Rows:
     environments = [*library, service]
     names = {name for environ in environments for name in environ.read}
     names |= {name for (name,) in audit_variables()}
+    names |= {name for (name,) in invalidation_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
     }
@@ -107,9 +109,17 @@ def audit_variables() -> Rows:
     return {(name,) for name in environ.read}
 
 
+def invalidation_variables() -> Rows:
+    """Our variables that say where changes are heard of."""
+    environ = RecordingEnviron({})
+    InvalidationConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read}
+
+
 def library_variables() -> Rows:
     """Our variables that the library reads."""
-    return variables_read() - vault_variables() - service_variables() - audit_variables()
+    others = vault_variables() | service_variables() | invalidation_variables()
+    return variables_read() - others - audit_variables()
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:

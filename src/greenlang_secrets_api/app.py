@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import NoReturn
 
 import aiohttp
@@ -19,6 +20,7 @@ from greenlang_secrets.audit import AuditConfig, AuditLog
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api import health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.auth import Authenticator, KeySource
@@ -44,7 +46,6 @@ def create_app(
     *,
     service_config: SecretsServiceConfig | None = None,
     api_config: ApiConfig | None = None,
-    audit_config: AuditConfig | None = None,
 ) -> Starlette:
     """Return the ASGI application; what is None is read from the environment.
 
@@ -57,7 +58,10 @@ def create_app(
     """
     service_config = within_deadline(service_config or SecretsServiceConfig.from_env())
     api_config = api_config or ApiConfig.from_env()
-    audit_config = audit_config or AuditConfig.from_env()
+    keeps = _Keeps(
+        audit=api_config.audit or AuditConfig.from_env(),
+        invalidation=api_config.invalidation or InvalidationConfig.from_env(),
+    )
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
     )
@@ -72,24 +76,35 @@ def create_app(
             Middleware(Dispatch, endpoints=endpoints, config=api_config),
         ],
         exception_handlers={HTTPException: _as_problem},
-        lifespan=_lifespan(service_config, api_config, audit_config),
+        lifespan=_lifespan(service_config, api_config, keeps),
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keeps:
+    """What the service keeps on this machine and hears with, none of it None."""
+
+    audit: AuditConfig
+    invalidation: InvalidationConfig
+
+
 def _lifespan(
-    service_config: SecretsServiceConfig, api_config: ApiConfig, audit_config: AuditConfig
+    service_config: SecretsServiceConfig, api_config: ApiConfig, keeps: _Keeps
 ) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(Supervisor())
             keys = await _open_keys(api_config, supervisor, stack)
-            log = await stack.enter_async_context(AuditLog.open(audit_config.log))
+            log = await stack.enter_async_context(AuditLog.open(keeps.audit.log))
             denylist = None
             if api_config.jwt_denylist_file is not None:
                 denylist = Denylist(api_config.jwt_denylist_file)
                 await denylist.open()
             service = await stack.enter_async_context(SecretsService.open(service_config))
+            invalidation = await stack.enter_async_context(
+                Invalidation.open(service.followers, service_config, hears=keeps.invalidation)
+            )
             url = api_config.rate_limit_url
             limiter = await stack.enter_async_context(
                 RateLimiter.open(None if url is None else url.reveal(), api_config.rate_limits)
@@ -104,6 +119,7 @@ def _lifespan(
                 waits=Waits(),
                 work=WorkLimit(),
                 limiter=limiter,
+                invalidation=invalidation,
                 authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.config import Environment, Settings
 from greenlang_secrets.development import DEVELOPMENT_ISSUER
 from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.addresses import Network, parse_networks
 from greenlang_secrets_api.rate_policies import RatePolicies
@@ -71,6 +73,8 @@ class ApiConfig:
         rate_limit_url: the Valkey or Redis where several replicas count together; None counts
             in the memory of this one. A secret, since there may be a password in it.
         trusted_proxies: whose `X-Forwarded-For` is believed.
+        audit: where the audit log is; None is read from the environment, as the next.
+        invalidation: how changes made elsewhere are heard of.
         access_log: whether each request gives one log line (kind, never the path).
     """
 
@@ -89,6 +93,8 @@ class ApiConfig:
     rate_limits: RatePolicies = field(default_factory=RatePolicies)
     rate_limit_url: SecretValue | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    audit: AuditConfig | None = None
+    invalidation: InvalidationConfig | None = None
     access_log: bool = True
 
     def __post_init__(self) -> None:

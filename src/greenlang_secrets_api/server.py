@@ -23,7 +23,6 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError, SecretsError
 from greenlang_secrets_api.app import create_app
@@ -261,7 +260,6 @@ def serve(
     *,
     service_config: SecretsServiceConfig | None = None,
     api_config: ApiConfig | None = None,
-    audit_config: AuditConfig | None = None,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     on_ready: Callable[[str], None] | None = None,
@@ -273,9 +271,7 @@ def serve(
     """
     configure_logging()
     try:
-        app = create_app(
-            service_config=service_config, api_config=api_config, audit_config=audit_config
-        )
+        app = create_app(service_config=service_config, api_config=api_config)
         server = ApiServer(app, bind(host, port), on_ready=on_ready)
     except ConfigurationError as error:
         return _complain(error)

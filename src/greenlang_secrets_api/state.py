@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from greenlang_secrets.audit import AuditLog
+from greenlang_secrets.invalidation import Invalidation
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api.auth import Authenticator
 from greenlang_secrets_api.health_check import HealthCheck
@@ -30,6 +31,7 @@ class State(TypedDict):
     waits: Waits
     work: WorkLimit
     limiter: RateLimiter
+    invalidation: Invalidation
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics

@@ -18,7 +18,6 @@ from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.rate_policies import RatePolicies
 
-
 UNLIMITED = RatePolicies(**dict.fromkeys(RatePolicies.__dataclass_fields__))
 """Tests ask faster than callers may; those of the limits have a service of their own."""
 

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +106,13 @@ def running(
     What it keeps goes at the end, unless a place is named.
     """
     with tempfile.TemporaryDirectory() as state:
-        audit_config = AuditConfig(log=audit_file or Path(state) / "audit.jsonl")
-        with _serving(service_config, api_config, audit_config) as api:
+        audit = api_config.audit or AuditConfig(log=audit_file or Path(state) / "audit.jsonl")
+        with _serving(service_config, replace(api_config, audit=audit)) as api:
             yield api
 
 
 @contextmanager
-def _serving(
-    service_config: SecretsServiceConfig, api_config: ApiConfig, audit_config: AuditConfig
-) -> Iterator[Api]:
+def _serving(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iterator[Api]:
     ready = threading.Event()
     urls: list[str] = []
 
@@ -122,9 +120,7 @@ def _serving(
         urls.append(url)
         ready.set()
 
-    app = create_app(
-        service_config=service_config, api_config=api_config, audit_config=audit_config
-    )
+    app = create_app(service_config=service_config, api_config=api_config)
     server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready)
 
     def run() -> None:

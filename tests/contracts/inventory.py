@@ -22,6 +22,7 @@ import greenlang_secrets_api as api
 from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
 from greenlang_secrets.auth_config import AuthMethodName
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.testing import plugin
@@ -78,8 +79,15 @@ def variables_read() -> Rows:
     for environ in library:
         gs.SecretsServiceConfig.from_env(environ=environ)
     api.ApiConfig.from_env(environ=service)
-    environments = [*library, service]
-    names = {name for environ in environments for name in environ.read}
+    catalogue = RecordingEnviron({"HOME": "/nowhere"})
+    CatalogueConfig.from_env(environ=catalogue)
+    environments = [*library, service, catalogue]
+    names = {
+        name
+        for environ in environments
+        for name in environ.read
+        if name.startswith((config.PREFIX, "VAULT_", "BAO_"))
+    }
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
     }
@@ -100,7 +108,15 @@ def service_variables() -> Rows:
 
 def library_variables() -> Rows:
     """Our variables that the library reads."""
-    return variables_read() - vault_variables() - service_variables()
+    return variables_read() - vault_variables() - service_variables() - catalogue_variables()
+
+
+def catalogue_variables() -> Rows:
+    """Our variables that only the catalogue reads."""
+    folder = ROOT / "src" / "greenlang_secrets" / "catalogue"
+    state_dir = {(config.PREFIX + "STATE_DIR",)}  # read by `Settings` itself
+    environment = {(config.PREFIX + "ENVIRONMENT",)}
+    return (variables_in_source([folder]) | state_dir) - environment
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:
@@ -120,7 +136,7 @@ def _setting(call: ast.Call) -> Rows:
     if not names or not isinstance(names[0], str):
         return set()
     match function.partition("."):
-        case "settings", _, "text" | "number" | "flag" | "file":
+        case "settings" | "self", _, "text" | "number" | "flag" | "file":
             return {(config.PREFIX + names[0],)}
         case "settings", _, "vault" | "vault_file":
             return {("VAULT_" + names[0],)}

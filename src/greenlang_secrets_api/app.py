@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from greenlang_secrets.audit import AuditConfig, AuditLog
 from greenlang_secrets.background import Supervisor
+from greenlang_secrets.catalogue import Catalogue, CatalogueConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
@@ -60,6 +61,7 @@ def create_app(
     api_config = api_config or ApiConfig.from_env()
     keeps = _Keeps(
         audit=api_config.audit or AuditConfig.from_env(),
+        catalogue=api_config.catalogue or CatalogueConfig.from_env(),
         invalidation=api_config.invalidation or InvalidationConfig.from_env(),
     )
     endpoints = EndpointTable(
@@ -85,6 +87,7 @@ class _Keeps:
     """What the service keeps on this machine and hears with, none of it None."""
 
     audit: AuditConfig
+    catalogue: CatalogueConfig
     invalidation: InvalidationConfig
 
 
@@ -102,6 +105,9 @@ def _lifespan(
                 denylist = Denylist(api_config.jwt_denylist_file)
                 await denylist.open()
             service = await stack.enter_async_context(SecretsService.open(service_config))
+            catalogue = await stack.enter_async_context(
+                Catalogue.open(keeps.catalogue, supervisor)
+            )
             invalidation = await stack.enter_async_context(
                 Invalidation.open(service.followers, service_config, hears=keeps.invalidation)
             )
@@ -120,6 +126,7 @@ def _lifespan(
                 work=WorkLimit(),
                 limiter=limiter,
                 invalidation=invalidation,
+                catalogue=catalogue,
                 authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.config import Environment, Settings
 from greenlang_secrets.development import DEVELOPMENT_ISSUER
 from greenlang_secrets.errors import ConfigurationError
@@ -73,7 +74,8 @@ class ApiConfig:
         rate_limit_url: the Valkey or Redis where several replicas count together; None counts
             in the memory of this one. A secret, since there may be a password in it.
         trusted_proxies: whose `X-Forwarded-For` is believed.
-        audit: where the audit log is; None is read from the environment, as the next.
+        audit: where the audit log is; None is read from the environment, as the next two.
+        catalogue: the database beside Vault.
         invalidation: how changes made elsewhere are heard of.
         access_log: whether each request gives one log line (kind, never the path).
     """
@@ -94,6 +96,7 @@ class ApiConfig:
     rate_limit_url: SecretValue | None = None
     trusted_proxies: tuple[Network, ...] = ()
     audit: AuditConfig | None = None
+    catalogue: CatalogueConfig | None = None
     invalidation: InvalidationConfig | None = None
     access_log: bool = True
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import anyio
 
-from greenlang_secrets.catalogue import Begun, InProgress, Mismatch, Replay
+from greenlang_secrets.catalogue.idempotency import Begun, InProgress, Mismatch, Replay
 from greenlang_secrets.errors import CatalogueUnavailable
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.answers import Answer, Header
@@ -59,8 +59,8 @@ async def once(call: Call, method: str, key: str, work: Callable[[], Awaitable[A
     """
     keys = await call.state["keyring"].keys()
     kept = call.state["catalogue"].idempotency
-    scope, principal = call.acting.scope, _principal(call)
-    match await kept.begin(scope, principal, key, _fingerprint(keys.idempotency, method, call)):
+    context, about = call.acting, _fingerprint(keys.idempotency, method, call)
+    match await kept.begin(context.scope, context.principal, key, about):
         case Replay(status=status, headers=headers, body=body):
             call.noted.repeated = True
             return Answer(status, body, (*headers, _REPLAY))
@@ -80,15 +80,14 @@ async def once(call: Call, method: str, key: str, work: Callable[[], Awaitable[A
                 if answer is None:
                     await kept.abandon(begun)
                 else:
-                    await kept.finish(begun, answer.status, answer.headers, answer.body or b"")
+                    await kept.finish(
+                        begun,
+                        status=answer.status,
+                        headers=answer.headers,
+                        body=answer.body or b"",
+                    )
             except CatalogueUnavailable as error:
                 _log.warning("idempotency.not_kept", extra={"code": error.code})
-
-
-def _principal(call: Call) -> str:
-    """Whose key it is: a platform principal in a tenant's scope is not that tenant's."""
-    principal = call.acting.principal
-    return f"{principal.home.key}|{principal.subject}"
 
 
 def _fingerprint(key: SecretValue, method: str, call: Call) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from greenlang_secrets.audit import AuditLog
+from greenlang_secrets.catalogue import Catalogue
 from greenlang_secrets.invalidation import Invalidation
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api.auth import Authenticator
@@ -32,6 +33,7 @@ class State(TypedDict):
     work: WorkLimit
     limiter: RateLimiter
     invalidation: Invalidation
+    catalogue: Catalogue
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics

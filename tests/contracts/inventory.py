@@ -23,6 +23,7 @@ from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
 from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.auth_config import AuthMethodName
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
@@ -80,8 +81,15 @@ def variables_read() -> Rows:
     for environ in library:
         gs.SecretsServiceConfig.from_env(environ=environ)
     api.ApiConfig.from_env(environ=service)
-    environments = [*library, service]
-    names = {name for environ in environments for name in environ.read}
+    catalogue = RecordingEnviron({"HOME": "/nowhere"})
+    CatalogueConfig.from_env(environ=catalogue)
+    environments = [*library, service, catalogue]
+    names = {
+        name
+        for environ in environments
+        for name in environ.read
+        if name.startswith((config.PREFIX, "VAULT_", "BAO_"))
+    }
     names |= {name for (name,) in audit_variables()}
     names |= {name for (name,) in invalidation_variables()}
     return {
@@ -119,7 +127,16 @@ def invalidation_variables() -> Rows:
 def library_variables() -> Rows:
     """Our variables that the library reads."""
     others = vault_variables() | service_variables() | invalidation_variables()
-    return variables_read() - others - audit_variables()
+    return variables_read() - others - audit_variables() - catalogue_variables()
+
+
+
+def catalogue_variables() -> Rows:
+    """Our variables that only the catalogue reads."""
+    folder = ROOT / "src" / "greenlang_secrets" / "catalogue"
+    state_dir = {(config.PREFIX + "STATE_DIR",)}  # read by `Settings` itself
+    environment = {(config.PREFIX + "ENVIRONMENT",)}
+    return (variables_in_source([folder]) | state_dir) - environment
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:

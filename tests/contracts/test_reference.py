@@ -54,6 +54,7 @@ CHECKS = [
     Check("configuration", "Variables of the service", (0,), inventory.service_variables),
     Check("configuration", "Variables of the audit log", (0,), inventory.audit_variables),
     Check("configuration", "Variables of invalidation", (0,), inventory.invalidation_variables),
+    Check("configuration", "Variables of the catalogue", (0,), inventory.catalogue_variables),
     Check("configuration", "Environments", (0, 1, 2, 3), inventory.environments),
     Check("errors", "Classes", (0, 1, 2, 3), inventory.error_classes),
     Check("errors", "Reasons of VaultUnavailable", (0,), inventory.unavailable_reasons),

@@ -16,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
@@ -105,10 +106,20 @@ def running(
 
     What it keeps goes at the end, unless a place is named.
     """
-    with tempfile.TemporaryDirectory() as state:
-        audit = api_config.audit or AuditConfig(log=audit_file or Path(state) / "audit.jsonl")
-        with _serving(service_config, replace(api_config, audit=audit)) as api:
-            yield api
+    with (
+        tempfile.TemporaryDirectory() as state,
+        _serving(service_config, keeping(api_config, Path(state), audit_file)) as api,
+    ):
+        yield api
+
+
+def keeping(config: ApiConfig, folder: Path, audit_file: Path | None = None) -> ApiConfig:
+    """The settings, with what the service keeps in `folder`, unless they say where."""
+    return replace(
+        config,
+        audit=config.audit or AuditConfig(log=audit_file or folder / "audit.jsonl"),
+        catalogue=config.catalogue or CatalogueConfig.of(f"sqlite:///{folder}/catalogue.sqlite3"),
+    )
 
 
 @contextmanager

@@ -35,6 +35,7 @@ SUBSETS = [
 
 BODY = b'{"data": {"k": "v"}}'
 STALE = ((b"if-match", b'"99"'),)
+MERGE_PATCH = (b"content-type", b"application/merge-patch+json")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ ROWS = (
     row("HEAD", "m/x", READ, 200),
     row("POST", "m/x", WRITE, 409, body=BODY),
     row("PUT", "m/x", WRITE, 412, body=BODY, headers=STALE),
+    row("PATCH", "m/x", WRITE, 412, body=BODY, headers=(*STALE, MERGE_PATCH)),
     row("DELETE", "m/x", ADMIN, 412, headers=STALE),
     row("GET", "m/x/versions", READ, 200),
     row("POST", "m/x/undelete", ADMIN, 200, body=b'{"version": 1}'),
@@ -166,7 +168,9 @@ class Cell:
     def headers(self) -> list[tuple[bytes, bytes]]:
         sent = [(b"authorization", value) for value in self.authorization]
         if self.row.body:
-            sent.append((b"content-type", b"application/json"))
+            given = {name for name, _ in self.row.headers}
+            if b"content-type" not in given:
+                sent.append((b"content-type", b"application/json"))
         return [*sent, *self.row.headers]
 
     def __str__(self) -> str:

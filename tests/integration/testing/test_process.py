@@ -90,7 +90,12 @@ class _Grandparent(_Listener):
     program = (
         """
 import subprocess, sys
-write = "import itertools, pathlib\\nfor n in itertools.count():\\n pathlib.Path(f'w{n % 500}').touch()"
+write = '''
+import itertools, pathlib, time
+end = time.monotonic() + 30  # also when nobody ends it
+for n in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
+    pathlib.Path(f"w{n % 500}").touch()
+'''
 between = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
 subprocess.Popen([sys.executable, "-c", between, write])
 """

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.config import Environment, Settings
 from greenlang_secrets.development import DEVELOPMENT_ISSUER
 from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.invalidation import InvalidationConfig
+from greenlang_secrets.sensitive import SecretValue
+from greenlang_secrets_api.addresses import Network, parse_networks
+from greenlang_secrets_api.rate_policies import RatePolicies
+from greenlang_secrets_api.rate_storage_url import storage_url
 
 __all__ = ["ALGORITHMS", "ApiConfig"]
 
@@ -36,6 +43,7 @@ _AUDIENCE: Final = "GREENLANG_SECRETS_JWT_AUDIENCE"
 _FILE: Final = "GREENLANG_SECRETS_JWT_JWKS_FILE"
 _URL: Final = "GREENLANG_SECRETS_JWT_JWKS_URL"
 _ALGORITHMS: Final = "GREENLANG_SECRETS_JWT_ALGORITHMS"
+_PROXIES: Final = "GREENLANG_SECRETS_TRUSTED_PROXIES"
 _TENANT_CLAIM: Final = "GREENLANG_SECRETS_JWT_TENANT_CLAIM"
 
 # Claims with a meaning of their own: a tenant's id in one of them would be two things at once.
@@ -62,6 +70,13 @@ class ApiConfig:
         max_body: octets of a request body (raft refuses values over 1 MiB with a 500).
         max_headers: octets of all header fields.
         body_timeout: seconds in which a body must have arrived.
+        rate_limits: how many requests each class of calls may make.
+        rate_limit_url: the Valkey or Redis where several replicas count together; None counts
+            in the memory of this one. A secret, since there may be a password in it.
+        trusted_proxies: whose `X-Forwarded-For` is believed.
+        audit: where the audit log is; None is read from the environment, as the next two.
+        catalogue: the database beside Vault.
+        invalidation: how changes made elsewhere are heard of.
         access_log: whether each request gives one log line (kind, never the path).
     """
 
@@ -77,6 +92,12 @@ class ApiConfig:
     max_body: int = 768 * 1024
     max_headers: int = 16 * 1024
     body_timeout: float = 10.0
+    rate_limits: RatePolicies = field(default_factory=RatePolicies)
+    rate_limit_url: SecretValue | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    audit: AuditConfig | None = None
+    catalogue: CatalogueConfig | None = None
+    invalidation: InvalidationConfig | None = None
     access_log: bool = True
 
     def __post_init__(self) -> None:
@@ -124,16 +145,20 @@ class ApiConfig:
         settings = Settings(os.environ if environ is None else environ)
         algorithms = _names(settings.text("JWT_ALGORITHMS"))
         types = _names(settings.text("JWT_TYPES"))
+        place = Environment.parse(environment or settings.text("ENVIRONMENT") or "development")
         return cls(
-            environment=Environment.parse(
-                environment or settings.text("ENVIRONMENT") or "development"
-            ),
+            environment=place,
             jwt_issuer=_required(settings, "JWT_ISSUER", "the `iss` of your tokens"),
             jwt_audience=_required(settings, "JWT_AUDIENCE", "the `aud` meant for this service"),
             jwks_file=settings.file("JWT_JWKS_FILE"),
             jwks_url=settings.text("JWT_JWKS_URL"),
             algorithms=algorithms or _DEFAULT_ALGORITHMS,
             token_types=frozenset(name.lower() for name in types) or _DEFAULT_TYPES,
+            rate_limits=RatePolicies.from_settings(settings),
+            rate_limit_url=storage_url(settings, place),
+            trusted_proxies=parse_networks(
+                settings.text("TRUSTED_PROXIES") or "", setting=_PROXIES
+            ),
             jwt_tenant_claim=settings.text("JWT_TENANT_CLAIM") or "tenant_id",
             jwt_denylist_file=settings.file("JWT_DENYLIST_FILE"),
             access_log=settings.flag("ACCESS_LOG", default=True),

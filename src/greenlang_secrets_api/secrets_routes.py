@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Final, TypeVar
 from urllib.parse import urlencode
 
@@ -13,11 +15,18 @@ from greenlang_secrets.errors import (
     VersionConflict,
     VersionNotFound,
 )
-from greenlang_secrets.model import SecretMetadata, SecretType, SecretVersion, SecretWritten
+from greenlang_secrets.model import Secret, SecretMetadata, SecretType, SecretVersion, SecretWritten
 from greenlang_secrets_api import queries
+from greenlang_secrets_api.accepting import preferred_wait
 from greenlang_secrets_api.answers import Answer, Header, json_answer
-from greenlang_secrets_api.bodies import WriteBody, undelete_versions
-from greenlang_secrets_api.cursors import open_cursor, seal_cursor
+from greenlang_secrets_api.bodies import (
+    JSON,
+    MERGE_PATCH,
+    PatchBody,
+    UndeleteBody,
+    WriteBody,
+)
+from greenlang_secrets_api.cursors import Cursors
 from greenlang_secrets_api.documents import (
     entry_document,
     history_document,
@@ -42,14 +51,14 @@ _STALE: Final[Header] = (b"x-secret-stale", b"true")
 
 async def list_secrets(call: Call) -> Answer:
     """One page of what lies directly below a prefix, without values."""
-    prefix = call.query.get("prefix", "")
+    prefix = call.noted.path = call.query.get("prefix", "")
     limit = queries.number(call.query, "limit", default=MAX_PAGE, most=MAX_PAGE)
     with_deleted = queries.flag(call.query, "deleted")
-    scope = call.acting.scope
+    cursors = await _cursors(call, prefix)
     after = call.query.get("after")
 
     page = await call.secrets.page(
-        prefix, limit=limit, after=None if after is None else open_cursor(after, scope, prefix)
+        prefix, limit=limit, after=None if after is None else cursors.open(after)
     )
 
     items = [
@@ -59,7 +68,7 @@ async def list_secrets(call: Call) -> Answer:
     ]
     if page.next is None:
         return json_answer(200, {"items": items, "next": None})
-    cursor = seal_cursor(scope, prefix, page.next)
+    cursor = cursors.seal(page.next)
     link = f'<{PREFIX}?{urlencode({**call.query, "after": cursor})}>; rel="next"'
     return json_answer(200, {"items": items, "next": cursor}, (b"link", link.encode()))
 
@@ -67,17 +76,23 @@ async def list_secrets(call: Call) -> Answer:
 async def read(call: Call) -> Answer:
     """One version of a secret with its values, or 304 if the caller has it."""
     fields = queries.names(call.query, "fields")
+    version = queries.version(call.query)
+    fresh = queries.flag(call.query, "fresh")
+    known = _known(call)
+    began = time.monotonic()
 
-    secret = await call.secrets.get(
-        call.path,
-        version=queries.version(call.query),
-        fresh=queries.flag(call.query, "fresh"),
-    )
+    secret = await call.secrets.get(call.path, version=version, fresh=fresh)
+    waited: tuple[Header, ...] = ()
+    if known is not None and version is None and known.match(secret.version):
+        secret, waited = await _changed(call, secret, known)
 
-    headers = [etag(secret.version), (b"age", b"%d" % secret.age)]
+    call.noted.version = secret.version
+    call.noted.secret_type = secret.type
+    call.noted.cache = _source(secret, began)
+    headers = [etag(secret.version), (b"age", b"%d" % secret.age), *waited]
     if secret.stale:
         headers.append(_STALE)
-    if _has_it(call, secret.version):
+    if known is not None and known.match(secret.version):
         return Answer(304, b"", tuple(headers))
     return json_answer(200, secret_document(call.path, secret, fields), *headers)
 
@@ -90,15 +105,17 @@ async def head(call: Call) -> Answer:
     metadata = await call.secrets.metadata(call.path)
 
     row = _live_row(call.path, metadata, version)
+    call.noted.version = row.version
     headers = (etag(row.version), (b"age", b"0"))
-    if _has_it(call, row.version):
+    known = _known(call)
+    if known is not None and known.match(row.version):
         return Answer(304, b"", headers)
     return Answer(200, None, (_JSON, *headers))
 
 
 async def create(call: Call) -> Answer:
     """A new secret."""
-    body = WriteBody.parse(call.document)
+    body = call.body_as(WriteBody)
 
     written = await call.secrets.create(
         call.path,
@@ -112,8 +129,9 @@ async def create(call: Call) -> Answer:
 
 async def update(call: Call) -> Answer:
     """A new version of a live secret; with ``If-None-Match: *`` a new secret."""
-    body = WriteBody.parse(call.document)
+    body = call.body_as(WriteBody)
     if _only_create(call):
+        call.noted.action = Action.CREATE
         try:
             return await create(call)
         except SecretExists as error:
@@ -132,10 +150,17 @@ async def update(call: Call) -> Answer:
             custom_metadata=body.custom_metadata,
         )
 
-    written = await _if_match(call, put)
+    return _updated(call, await _if_match(call, put))
 
-    document = {**_written_document(call, written), "unchanged": written.unchanged}
-    return json_answer(200, document, etag(written.version))
+
+async def patch(call: Call) -> Answer:
+    """A new version that differs in the keys that are named; null removes one."""
+    data = call.body_as(PatchBody).data
+
+    async def put(expected_version: int | None) -> SecretWritten:
+        return await call.secrets.patch(call.path, data, expected_version=expected_version)
+
+    return _updated(call, await _if_match(call, put))
 
 
 async def delete(call: Call) -> Answer:
@@ -148,12 +173,14 @@ async def delete(call: Call) -> Answer:
             lambda expected: call.secrets.delete(call.path, versions, expected_version=expected),
         )
         return Answer(204)
+    call.noted.action = Action.DESTROY
     if versions is None:
         queries.refuse("versions", "missing")
     if not reason or len(reason) > MAX_REASON or not reason.isprintable():
         raise ProblemError(
             "invalid_request", errors=[{"header": "Audit-Reason", "code": "missing_or_malformed"}]
         )
+    call.noted.reason = reason
     await _if_match(
         call,
         lambda expected: call.secrets.destroy(
@@ -166,9 +193,9 @@ async def delete(call: Call) -> Answer:
 async def versions(call: Call) -> Answer:
     """A secret's history, newest first, without values."""
     limit = queries.number(call.query, "limit", default=MAX_PAGE, most=MAX_PAGE)
-    scope, listing = call.acting.scope, f"{call.path}/versions"
+    cursors = await _cursors(call, f"{call.path}/versions")
     after = call.query.get("after")
-    below = None if after is None else open_cursor(after, scope, listing)
+    below = None if after is None else cursors.open(after)
     if below is not None and not (below.isascii() and below.isdecimal() and len(below) < 10):
         raise ProblemError("invalid_cursor")
 
@@ -178,13 +205,13 @@ async def versions(call: Call) -> Answer:
     shown = rows[:limit]
     following = None
     if len(rows) > limit:
-        following = seal_cursor(scope, listing, str(shown[-1].version))
+        following = cursors.seal(str(shown[-1].version))
     return json_answer(200, history_document(call.path, metadata, shown, following))
 
 
 async def undelete(call: Call) -> Answer:
     """Deleted versions are brought back."""
-    undeleted = await call.secrets.undelete(call.path, undelete_versions(call.document))
+    undeleted = await call.secrets.undelete(call.path, call.body_as(UndeleteBody).versions)
 
     document = {
         "path": call.path,
@@ -207,9 +234,41 @@ def _live_row(path: str, metadata: SecretMetadata, version: int | None) -> Secre
     return row
 
 
-def _has_it(call: Call, version: int) -> bool:
+def _known(call: Call) -> Tags | None:
+    """What the caller has already."""
     raw = call.header(b"if-none-match")
-    return raw is not None and Tags.parse(raw, header="If-None-Match").match(version)
+    return None if raw is None else Tags.parse(raw, header="If-None-Match")
+
+
+async def _changed(call: Call, secret: Secret, known: Tags) -> tuple[Secret, tuple[Header, ...]]:
+    """The secret once it is none of those the caller knows, waited for as long as it prefers."""
+    seconds = preferred_wait(call.headers)
+    if not seconds:
+        return secret, ()
+    applied = (b"preference-applied", b"wait=%d" % seconds)
+    call.extend(seconds)
+    with (
+        call.state["work"].stepped_out() as may_wait,
+        call.state["waits"].up_to(seconds if may_wait else 0),
+    ):
+        async with aclosing(call.secrets.watch(call.path)) as watch:
+            async for changed in watch:
+                if not known.match(changed.version):
+                    return changed, (applied,)
+    # Also of a version with the same data, which `watch` does not tell, and of a deletion.
+    return await call.secrets.get(call.path), (applied,)
+
+
+def _source(secret: Secret, began: float) -> str:
+    """Where a value came from, as audit records say it."""
+    if secret.stale:
+        return "stale"
+    return "hit" if secret.fetched_at < began else "miss"
+
+
+async def _cursors(call: Call, listing: str) -> Cursors:
+    keys = await call.state["keyring"].keys()
+    return Cursors(keys.cursors, call.acting.scope, listing)
 
 
 def _only_create(call: Call) -> bool:
@@ -243,7 +302,14 @@ async def _if_match(call: Call, act: Callable[[int | None], Awaitable[T]]) -> T:
         return await act(int(current))
 
 
+def _updated(call: Call, written: SecretWritten) -> Answer:
+    call.noted.version = written.version
+    document = {**_written_document(call, written), "unchanged": written.unchanged}
+    return json_answer(200, document, etag(written.version))
+
+
 def _created(call: Call, written: SecretWritten) -> Answer:
+    call.noted.version = written.version
     location = render(Target(Kind.SECRET, call.path))
     if "tenant" in call.query:
         location += "?" + urlencode({"tenant": call.query["tenant"]})
@@ -292,22 +358,38 @@ ENDPOINTS: Final = (
         kind=Kind.SECRET,
         method="POST",
         handler=create,
+        changes=True,
+        takes_key=True,
         access=(Action.CREATE,),
         rate=RateClass.WRITE,
-        takes_body=True,
+        takes_body=JSON,
+        body=WriteBody.parse,
     ),
     Endpoint(
         kind=Kind.SECRET,
         method="PUT",
         handler=update,
+        changes=True,
         access=(Action.UPDATE,),
         rate=RateClass.WRITE,
-        takes_body=True,
+        takes_body=JSON,
+        body=WriteBody.parse,
+    ),
+    Endpoint(
+        kind=Kind.SECRET,
+        method="PATCH",
+        handler=patch,
+        changes=True,
+        access=(Action.UPDATE,),
+        rate=RateClass.WRITE,
+        takes_body=MERGE_PATCH,
+        body=PatchBody.parse,
     ),
     Endpoint(
         kind=Kind.SECRET,
         method="DELETE",
         handler=delete,
+        changes=True,
         access=(Action.DELETE,),
         rate=RateClass.ADMIN,
         parameters=scoped("versions", "destroy"),
@@ -324,9 +406,11 @@ ENDPOINTS: Final = (
         kind=Kind.UNDELETE,
         method="POST",
         handler=undelete,
+        changes=True,
         access=(Action.UNDELETE,),
         rate=RateClass.ADMIN,
-        takes_body=True,
+        takes_body=JSON,
+        body=UndeleteBody.parse,
     ),
 )
 """The rows of the method table that read and write secrets."""

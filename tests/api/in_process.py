@@ -6,15 +6,18 @@ For tests of thousands of requests; `live` has the same over a connection.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from multidict import CIMultiDict
 from starlette.types import Message
 
 from api.live import BASE, Reply
+from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
@@ -78,6 +81,8 @@ async def in_process(
     service_config: SecretsServiceConfig, api_config: ApiConfig
 ) -> AsyncIterator[InProcess]:
     """Open the application in this loop."""
-    app = create_app(service_config=service_config, api_config=api_config)
-    async with app.router.lifespan_context(app) as state:
-        yield InProcess(app, state)
+    with tempfile.TemporaryDirectory() as folder:
+        audit = AuditConfig(log=Path(folder) / "audit.jsonl")
+        app = create_app(service_config=service_config, api_config=replace(api_config, audit=audit))
+        async with app.router.lifespan_context(app) as state:
+            yield InProcess(app, state)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -32,6 +35,7 @@ from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
+from greenlang_secrets_api.indexing import Indexing
 from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.overload import WorkLimit, within_deadline
@@ -104,14 +108,14 @@ def _lifespan(
             if api_config.jwt_denylist_file is not None:
                 denylist = Denylist(api_config.jwt_denylist_file)
                 await denylist.open()
+            _reopen_at_sighup(log, stack)
             service = await stack.enter_async_context(SecretsService.open(service_config))
             catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
             invalidation = await stack.enter_async_context(
                 Invalidation.open(service.followers, service_config, hears=keeps.invalidation)
             )
-            url = api_config.rate_limit_url
             limiter = await stack.enter_async_context(
-                RateLimiter.open(None if url is None else url.reveal(), api_config.rate_limits)
+                RateLimiter.open(api_config.rate_limit_url, api_config.rate_limits)
             )
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
@@ -125,6 +129,7 @@ def _lifespan(
                 limiter=limiter,
                 invalidation=invalidation,
                 catalogue=catalogue,
+                indexing=Indexing(service, catalogue, supervisor),
                 authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,
@@ -132,6 +137,14 @@ def _lifespan(
             )
 
     return lifespan
+
+
+def _reopen_at_sighup(log: AuditLog, stack: AsyncExitStack) -> None:
+    """Let a rotation of the log say so; outside the main thread there are no signals to hear."""
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, log.reopen)
+        stack.callback(loop.remove_signal_handler, signal.SIGHUP)
 
 
 async def _open_keys(config: ApiConfig, supervisor: Supervisor, stack: AsyncExitStack) -> KeySource:

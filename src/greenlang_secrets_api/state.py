@@ -10,6 +10,7 @@ from greenlang_secrets.invalidation import Invalidation
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api.auth import Authenticator
 from greenlang_secrets_api.health_check import HealthCheck
+from greenlang_secrets_api.indexing import Indexing
 from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.overload import WorkLimit
@@ -34,6 +35,7 @@ class State(TypedDict):
     limiter: RateLimiter
     invalidation: Invalidation
     catalogue: Catalogue
+    indexing: Indexing
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics

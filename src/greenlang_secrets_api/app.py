@@ -34,8 +34,8 @@ from greenlang_secrets_api.denylist import Denylist
 from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.health_check import HealthCheck
-from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
 from greenlang_secrets_api.indexing import Indexing
+from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
 from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.overload import WorkLimit, within_deadline

@@ -60,9 +60,7 @@ async def test_each_change_is_in_the_index(app, issuer, path):
 
 async def test_without_the_catalogue_secrets_work(vault_server, mount, api_config, issuer, path):
     """A database that cannot be used costs the index, and requests with an Idempotency-Key."""
-    away = replace(
-        api_config, catalogue=CatalogueConfig.of("postgresql://nobody@127.0.0.1:1/none")
-    )
+    away = replace(api_config, catalogue=CatalogueConfig.of("postgresql://nobody@127.0.0.1:1/none"))
     bearer = (b"authorization", b"Bearer " + issuer.tenant("acme").encode())
     body = b'{"data":{"k":"1"}}'
     async with in_process(service_config_for(vault_server, mount), away) as app:

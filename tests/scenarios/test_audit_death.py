@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -19,43 +18,12 @@ from greenlang_secrets.audit.records import parse
 from greenlang_secrets.audit.verify import verify
 from greenlang_secrets.errors import AuditUnavailable
 from support.audit import KEY, KEYS, event, numbers, verified
+from support.audit_process import Writer
 
 DEATHS = int(os.environ.get("GREENLANG_SECRETS_TEST_AUDIT_DEATHS", "20"))
 """How often the writer is killed."""
 
 TESTS = Path(__file__).resolve().parents[1]
-
-
-class Writer:
-    """A process that writes at full speed, and what it has told us is durable."""
-
-    def __init__(self, path: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "support.audit_writer", str(path)],
-            cwd=TESTS,
-            stdout=subprocess.PIPE,
-        )
-
-    def told(self, count: int) -> list[str]:
-        """Return the next so many ids that it says are durable."""
-        assert self._process.stdout is not None
-        lines = [self._process.stdout.readline() for _ in range(count)]
-        assert all(lines), "the writer ended by itself"
-        return [line.decode().strip() for line in lines]
-
-    def rotate(self, path: Path, to: Path) -> None:
-        """Do as logrotate does."""
-        path.rename(to)
-        self._process.send_signal(signal.SIGHUP)
-
-    def kill(self) -> list[str]:
-        """Kill it, and return what it had told and nobody had read yet."""
-        self._process.kill()
-        assert self._process.stdout is not None
-        rest = self._process.stdout.read().decode().split("\n")
-        self._process.stdout.close()
-        self._process.wait()
-        return rest[:-1]  # half an id was told to nobody
 
 
 @pytest.mark.timeout(300)

@@ -21,6 +21,7 @@ import greenlang_secrets as gs
 import greenlang_secrets_api as api
 from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
+from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.auth_config import AuthMethodName
 from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.cli.group import EXIT_CODES, cli
@@ -79,15 +80,9 @@ def variables_read() -> Rows:
     for environ in library:
         gs.SecretsServiceConfig.from_env(environ=environ)
     api.ApiConfig.from_env(environ=service)
-    catalogue = RecordingEnviron({"HOME": "/nowhere"})
-    CatalogueConfig.from_env(environ=catalogue)
-    environments = [*library, service, catalogue]
-    names = {
-        name
-        for environ in environments
-        for name in environ.read
-        if name.startswith((config.PREFIX, "VAULT_", "BAO_"))
-    }
+    environments = [*library, service]
+    names = {name for environ in environments for name in environ.read}
+    names |= {name for (name,) in audit_variables() | catalogue_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
     }
@@ -106,17 +101,25 @@ def service_variables() -> Rows:
     return variables_in_source([service]) - variables_in_source([library])
 
 
+def audit_variables() -> Rows:
+    """Our variables that say where the audit log is."""
+    environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
+    AuditConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read}
+
+
 def library_variables() -> Rows:
     """Our variables that the library reads."""
-    return variables_read() - vault_variables() - service_variables() - catalogue_variables()
+    elsewhere = vault_variables() | service_variables() | audit_variables() | catalogue_variables()
+    return variables_read() - elsewhere
 
 
 def catalogue_variables() -> Rows:
-    """Our variables that only the catalogue reads."""
-    folder = ROOT / "src" / "greenlang_secrets" / "catalogue"
-    state_dir = {(config.PREFIX + "STATE_DIR",)}  # read by `Settings` itself
-    environment = {(config.PREFIX + "ENVIRONMENT",)}
-    return (variables_in_source([folder]) | state_dir) - environment
+    """Our variables that say where the catalogue is."""
+    environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
+    CatalogueConfig.from_env(environ=environ)
+    shared = audit_variables() | {(config.PREFIX + "ENVIRONMENT",)}
+    return {(name,) for name in environ.read} - shared
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:

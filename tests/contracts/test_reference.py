@@ -52,6 +52,7 @@ CHECKS = [
     Check("configuration", "Vault's variables", (0,), inventory.vault_variables),
     Check("configuration", "Variables of the library", (0,), inventory.library_variables),
     Check("configuration", "Variables of the service", (0,), inventory.service_variables),
+    Check("configuration", "Variables of the audit log", (0,), inventory.audit_variables),
     Check("configuration", "Variables of the catalogue", (0,), inventory.catalogue_variables),
     Check("configuration", "Environments", (0, 1, 2, 3), inventory.environments),
     Check("errors", "Classes", (0, 1, 2, 3), inventory.error_classes),

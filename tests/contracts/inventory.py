@@ -82,16 +82,9 @@ def variables_read() -> Rows:
     for environ in library:
         gs.SecretsServiceConfig.from_env(environ=environ)
     api.ApiConfig.from_env(environ=service)
-    catalogue = RecordingEnviron({"HOME": "/nowhere"})
-    CatalogueConfig.from_env(environ=catalogue)
-    environments = [*library, service, catalogue]
-    names = {
-        name
-        for environ in environments
-        for name in environ.read
-        if name.startswith((config.PREFIX, "VAULT_", "BAO_"))
-    }
-    names |= {name for (name,) in audit_variables()}
+    environments = [*library, service]
+    names = {name for environ in environments for name in environ.read}
+    names |= {name for (name,) in audit_variables() | catalogue_variables()}
     names |= {name for (name,) in invalidation_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
@@ -155,16 +148,16 @@ def audit_log_lines() -> Rows:
 
 def library_variables() -> Rows:
     """Our variables that the library reads."""
-    others = vault_variables() | service_variables() | invalidation_variables()
-    return variables_read() - others - audit_variables() - catalogue_variables()
+    elsewhere = vault_variables() | service_variables() | audit_variables() | catalogue_variables()
+    return variables_read() - elsewhere - invalidation_variables()
 
 
 def catalogue_variables() -> Rows:
-    """Our variables that only the catalogue reads."""
-    folder = ROOT / "src" / "greenlang_secrets" / "catalogue"
-    state_dir = {(config.PREFIX + "STATE_DIR",)}  # read by `Settings` itself
-    environment = {(config.PREFIX + "ENVIRONMENT",)}
-    return (variables_in_source([folder]) | state_dir) - environment
+    """Our variables that say where the catalogue is."""
+    environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
+    CatalogueConfig.from_env(environ=environ)
+    shared = audit_variables() | {(config.PREFIX + "ENVIRONMENT",)}
+    return {(name,) for name in environ.read} - shared
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:

@@ -9,15 +9,14 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from multidict import CIMultiDict
 from starlette.types import Message
 
-from api.live import BASE, Reply
-from greenlang_secrets.audit import AuditConfig
+from api.live import BASE, MEMORY, Reply, kept_in
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
@@ -80,9 +79,9 @@ class InProcess:
 async def in_process(
     service_config: SecretsServiceConfig, api_config: ApiConfig
 ) -> AsyncIterator[InProcess]:
-    """Open the application in this loop."""
-    with tempfile.TemporaryDirectory() as folder:
-        audit = AuditConfig(log=Path(folder) / "audit.jsonl")
-        app = create_app(service_config=service_config, api_config=replace(api_config, audit=audit))
+    """Open the application in this loop; what it keeps goes at the end."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        config = kept_in(Path(folder), api_config)
+        app = create_app(service_config=service_config, api_config=config)
         async with app.router.lifespan_context(app) as state:
             yield InProcess(app, state)

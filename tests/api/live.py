@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,12 +17,19 @@ import aiohttp
 from yarl import URL
 
 from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.server import ApiServer, bind
 
 BASE = "/api/v1/secrets"
+
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where the audit log of tests of something else is: the disk of a busy machine now and then takes
+longer than the half second after which the service answers 503, as it should.
+"""
 
 
 @dataclass(frozen=True)
@@ -105,10 +113,21 @@ def running(
 
     What it keeps goes at the end, unless a place is named.
     """
-    with tempfile.TemporaryDirectory() as state:
-        audit = api_config.audit or AuditConfig(log=audit_file or Path(state) / "audit.jsonl")
-        with _serving(service_config, replace(api_config, audit=audit)) as api:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as state:
+        config = kept_in(Path(state), api_config, audit_file=audit_file)
+        with _serving(service_config, config) as api:
             yield api
+
+
+def kept_in(folder: Path, config: ApiConfig, *, audit_file: Path | None = None) -> ApiConfig:
+    """Return the configuration with what it leaves to the environment in `folder`."""
+    return replace(
+        config,
+        audit=config.audit or AuditConfig(log=audit_file or folder / "audit.jsonl"),
+        catalogue=config.catalogue
+        or CatalogueConfig.of(f"sqlite:///{folder / 'catalogue.sqlite3'}"),
+        invalidation=config.invalidation or InvalidationConfig(),
+    )
 
 
 @contextmanager

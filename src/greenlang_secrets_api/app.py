@@ -105,9 +105,7 @@ def _lifespan(
                 denylist = Denylist(api_config.jwt_denylist_file)
                 await denylist.open()
             service = await stack.enter_async_context(SecretsService.open(service_config))
-            catalogue = await stack.enter_async_context(
-                Catalogue.open(keeps.catalogue, supervisor)
-            )
+            catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
             invalidation = await stack.enter_async_context(
                 Invalidation.open(service.followers, service_config, hears=keeps.invalidation)
             )

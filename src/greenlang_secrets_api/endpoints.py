@@ -88,7 +88,7 @@ class Call:
     state: State
     context: TenantContext | None
     noted: Noted
-    deadline: anyio.CancelScope = field(default_factory=anyio.CancelScope, repr=False)
+    deadline: anyio.CancelScope | None = field(default=None, repr=False)
     document: Mapping[str, object] = field(default_factory=dict, repr=False)
     body: object = field(default=None, repr=False)
 
@@ -122,7 +122,8 @@ class Call:
 
     def extend(self, seconds: float) -> None:
         """Give the endpoint `seconds` more, which it waits for its caller."""
-        self.deadline.deadline += seconds
+        if self.deadline is not None:
+            self.deadline.deadline += seconds
 
     def header(self, name: bytes) -> str | None:
         """Return a header, several of one name joined as RFC 9110, 5.3 has it."""

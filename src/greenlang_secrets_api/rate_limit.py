@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
+from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.addresses import counted_as
 from greenlang_secrets_api.answers import Header
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.rate_policies import RateClass, RatePolicies, RatePolicy
 from greenlang_secrets_api.refusals import Refusals
+from greenlang_secrets_api.shared_limits import SharedLimits
 from greenlang_secrets_api.token_bucket import Buckets, Taken
 
 __all__ = ["RateLimiter"]
@@ -32,19 +34,31 @@ class RateLimiter:
     """Counts requests, and refuses what is too much; `open` makes one."""
 
     def __init__(
-        self, policies: RatePolicies, *, clock: Callable[[], float] = time.monotonic
+        self,
+        policies: RatePolicies,
+        *,
+        shared: SharedLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policies = policies
+        self._shared = shared
         self._clock = clock
         self._buckets: dict[str, Buckets] = {}
         self._refusals = Refusals()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str | None, policies: RatePolicies) -> AsyncIterator[Self]:
-        """Open a limiter that counts in memory."""
-        del url
-        yield cls(policies)
+    async def open(cls, url: SecretValue | None, policies: RatePolicies) -> AsyncIterator[Self]:
+        """Open a limiter that counts in the store at `url`, and without one in memory.
+
+        A store that is away keeps nothing from starting: as long as it is, each replica counts
+        in memory for itself.
+        """
+        if url is None:
+            yield cls(policies)
+            return
+        async with SharedLimits.open(url) as shared:
+            yield cls(policies, shared=shared)
 
     async def hit(
         self,
@@ -115,6 +129,10 @@ class RateLimiter:
             raise _too_much(counted)
 
     async def _take(self, policy: RatePolicy, key: tuple[str, ...], cost: int) -> Taken:
+        if self._shared is not None:
+            taken = await self._shared.take(policy, key, cost)
+            if taken is not None:
+                return taken
         buckets = self._buckets.get(policy.name)
         if buckets is None:
             buckets = self._buckets[policy.name] = Buckets(policy)

@@ -19,7 +19,6 @@ from yarl import URL
 from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.config import SecretsServiceConfig
-from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.server import ApiServer, bind
@@ -113,20 +112,19 @@ def running(
 
     What it keeps goes at the end, unless a place is named.
     """
-    with tempfile.TemporaryDirectory(dir=MEMORY) as state:
-        config = kept_in(Path(state), api_config, audit_file=audit_file)
-        with _serving(service_config, config) as api:
-            yield api
+    with (
+        tempfile.TemporaryDirectory(dir=MEMORY) as state,
+        _serving(service_config, keeping(api_config, Path(state), audit_file)) as api,
+    ):
+        yield api
 
 
-def kept_in(folder: Path, config: ApiConfig, *, audit_file: Path | None = None) -> ApiConfig:
-    """Return the configuration with what it leaves to the environment in `folder`."""
+def keeping(config: ApiConfig, folder: Path, audit_file: Path | None = None) -> ApiConfig:
+    """The settings, with what the service keeps in `folder`, unless they say where."""
     return replace(
         config,
         audit=config.audit or AuditConfig(log=audit_file or folder / "audit.jsonl"),
-        catalogue=config.catalogue
-        or CatalogueConfig.of(f"sqlite:///{folder / 'catalogue.sqlite3'}"),
-        invalidation=config.invalidation or InvalidationConfig(),
+        catalogue=config.catalogue or CatalogueConfig.of(f"sqlite:///{folder}/catalogue.sqlite3"),
     )
 
 

@@ -224,7 +224,7 @@ async def wrong_decisions(app: InProcess, asked: Iterable[Cell]) -> list[str]:
             if wrong(cell, reply):
                 found.append(f"{cell}, and it was {reply.status}")
 
-    await asyncio.gather(*(work() for _ in range(16)))
+    await asyncio.gather(*(work() for _ in range(32)))
     return found
 
 

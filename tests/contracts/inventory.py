@@ -130,7 +130,6 @@ def library_variables() -> Rows:
     return variables_read() - others - audit_variables() - catalogue_variables()
 
 
-
 def catalogue_variables() -> Rows:
     """Our variables that only the catalogue reads."""
     folder = ROOT / "src" / "greenlang_secrets" / "catalogue"

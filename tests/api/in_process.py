@@ -16,7 +16,7 @@ from typing import Any
 from multidict import CIMultiDict
 from starlette.types import Message
 
-from api.live import BASE, Reply, keeping
+from api.live import BASE, MEMORY, Reply, keeping
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
@@ -80,7 +80,7 @@ async def in_process(
     service_config: SecretsServiceConfig, api_config: ApiConfig
 ) -> AsyncIterator[InProcess]:
     """Open the application in this loop."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         config = keeping(api_config, Path(folder))
         app = create_app(service_config=service_config, api_config=config)
         async with app.router.lifespan_context(app) as state:

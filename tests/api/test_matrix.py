@@ -35,6 +35,7 @@ SUBSETS = [
 
 BODY = b'{"data": {"k": "v"}}'
 STALE = ((b"if-match", b'"99"'),)
+JSON = (b"content-type", b"application/json")
 MERGE_PATCH = (b"content-type", b"application/merge-patch+json")
 
 
@@ -167,10 +168,8 @@ class Cell:
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         sent = [(b"authorization", value) for value in self.authorization]
-        if self.row.body:
-            given = {name for name, _ in self.row.headers}
-            if b"content-type" not in given:
-                sent.append((b"content-type", b"application/json"))
+        if self.row.body and MERGE_PATCH not in self.row.headers:
+            sent.append(JSON)
         return [*sent, *self.row.headers]
 
     def __str__(self) -> str:
@@ -218,11 +217,14 @@ async def wrong_decisions(app: InProcess, asked: Iterable[Cell]) -> list[str]:
 
     async def work() -> None:
         for cell in waiting:
-            reply = await app.ask(cell.row.method, cell.path, cell.headers, cell.row.body)
+            for _ in range(5):
+                reply = await app.ask(cell.row.method, cell.path, cell.headers, cell.row.body)
+                if cell.denied or reply.status not in {503, 504}:
+                    break  # else it was let in, and the machine was too busy for what then comes
             if wrong(cell, reply):
                 found.append(f"{cell}, and it was {reply.status}")
 
-    await asyncio.gather(*(work() for _ in range(16)))
+    await asyncio.gather(*(work() for _ in range(32)))
     return found
 
 
@@ -243,7 +245,7 @@ async def app(vault_server: Any, mount: str, api_config: ApiConfig, issuer: Issu
     async with in_process(service_config_for(vault_server, mount), api_config) as app:
         for token in (issuer.tenant("acme"), issuer.platform()):
             headers = [(b"authorization", b"Bearer " + token.encode())]
-            headers.append((b"content-type", b"application/json"))
+            headers.append(JSON)
             assert (await app.ask("POST", "m/x", headers, BODY)).status in {201, 409}
         yield app
 
@@ -263,6 +265,7 @@ def test_no_route_escapes_the_matrix() -> None:
     assert {route.path for route in app.routes} <= set(OUTSIDE)
 
 
+@pytest.mark.timeout(240)
 async def test_every_cell_is_decided_as_written(
     app: InProcess, table: list[Cell], vault_server: Any
 ) -> None:

@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 import greenlang_secrets as gs
 from api.bearers import DEFECTS
+from api.conftest import UNLIMITED
 from api.issuer import AUDIENCE, ISSUER, Issuer
 from api.live import BASE, running
 from greenlang_secrets.background import Supervisor
@@ -163,6 +164,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 jwt_issuer=ISSUER,
                 jwt_audience=AUDIENCE,
                 jwks_file=issuer.write(folder / "jwks.json"),
+                rate_limits=UNLIMITED,
             )
             with running(service, api) as running_api:
                 yield World(server, running_api.url, issuer)

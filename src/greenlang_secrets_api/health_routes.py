@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from greenlang_secrets.access import Action, decide
 from greenlang_secrets.version import __version__
 from greenlang_secrets_api.answers import Answer, json_answer
+from greenlang_secrets_api.draining import draining_of
 from greenlang_secrets_api.endpoints import PUBLIC, Call, Endpoint, RateClass
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.targets import Kind
@@ -63,9 +64,9 @@ async def livez(_: Request) -> JSONResponse:
 
 
 async def readyz(request: Request[State]) -> JSONResponse:
-    """200 while a fresh read would work, else 503."""
+    """200 while a fresh read would work, else 503; also once the server is about to end."""
     report = await request.state["health"].current()
-    if report.canary:
+    if report.canary and not draining_of(request.scope["state"]).begun:
         return JSONResponse({"status": "ok"})
     return JSONResponse({"status": "unavailable"}, status_code=503)
 

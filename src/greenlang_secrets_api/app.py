@@ -42,7 +42,6 @@ from greenlang_secrets_api.overload import WorkLimit, within_deadline
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.state import State
-from greenlang_secrets_api.waits import Waits
 
 __all__ = ["create_app"]
 
@@ -124,7 +123,6 @@ def _lifespan(
                 service=service,
                 audit_log=log,
                 keyring=Keyring(service, log, supervisor),
-                waits=Waits(),
                 work=WorkLimit(),
                 limiter=limiter,
                 invalidation=invalidation,

@@ -20,6 +20,7 @@ from greenlang_secrets.catalogue import CatalogueHealth
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets.version import __version__
 from greenlang_secrets_api.answers import Answer, json_answer
+from greenlang_secrets_api.draining import draining_of
 from greenlang_secrets_api.endpoints import PUBLIC, Call, Endpoint, RateClass
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.targets import Kind
@@ -112,9 +113,9 @@ async def livez(_: Request) -> JSONResponse:
 
 
 async def readyz(request: Request[State]) -> JSONResponse:
-    """200 while a fresh read would work, else 503."""
+    """200 while a fresh read would work, else 503; also once the server is about to end."""
     report = await request.state["health"].current()
-    if report.canary:
+    if report.canary and not draining_of(request.scope["state"]).begun:
         return JSONResponse({"status": "ok"})
     return JSONResponse({"status": "unavailable"}, status_code=503)
 

@@ -15,7 +15,6 @@ from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.overload import WorkLimit
 from greenlang_secrets_api.rate_limit import RateLimiter
-from greenlang_secrets_api.waits import Waits
 
 __all__ = ["State"]
 
@@ -30,7 +29,6 @@ class State(TypedDict):
     service: SecretsService
     audit_log: AuditLog
     keyring: Keyring
-    waits: Waits
     work: WorkLimit
     limiter: RateLimiter
     invalidation: Invalidation

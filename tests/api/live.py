@@ -138,7 +138,7 @@ def _serving(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Ite
         ready.set()
 
     app = create_app(service_config=service_config, api_config=api_config)
-    server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready)
+    server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready, drain_for=api_config.drain_for)
 
     def run() -> None:
         try:

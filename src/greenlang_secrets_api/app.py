@@ -38,6 +38,7 @@ from greenlang_secrets_api.indexing import Indexing
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
 from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.openapi_routes import openapi_routes
 from greenlang_secrets_api.overload import WorkLimit, within_deadline
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.rate_limit import RateLimiter
@@ -70,11 +71,12 @@ def create_app(
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
     )
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/livez", health_routes.livez),
             Route("/readyz", health_routes.readyz),
             Route("/metrics", health_routes.metrics),
+            *openapi_routes(endpoints),
         ],
         middleware=[
             Middleware(Correlation, access_log=api_config.access_log),
@@ -83,6 +85,9 @@ def create_app(
         exception_handlers={HTTPException: _as_problem},
         lifespan=_lifespan(service_config, api_config, keeps),
     )
+    # `/livez/` would be a 307 to whatever host the caller's `Host` names.
+    app.router.redirect_slashes = False
+    return app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

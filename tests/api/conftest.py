@@ -103,17 +103,3 @@ def environment(
 def path() -> str:
     """A path that no other test uses."""
     return f"t/{secrets.token_hex(6)}"
-
-
-@pytest.fixture
-def environment(vault_server: Any, mount: str, api_config: ApiConfig) -> dict[str, str]:
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "GREEN"))}
-    return own | {
-        "VAULT_ADDR": vault_server.addr,
-        "VAULT_TOKEN": vault_server.root_token,
-        "GREENLANG_SECRETS_KV_MOUNT": mount,
-        "GREENLANG_SECRETS_TENANT_TOKEN_ROLE": "none",
-        "GREENLANG_SECRETS_JWT_ISSUER": ISSUER,
-        "GREENLANG_SECRETS_JWT_AUDIENCE": AUDIENCE,
-        "GREENLANG_SECRETS_JWT_JWKS_FILE": str(api_config.jwks_file),
-    }

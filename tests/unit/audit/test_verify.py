@@ -25,6 +25,12 @@ def path(tmp_path):
     return tmp_path / "audit.jsonl"
 
 
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch):
+    """Half a line at the end is not waited for, unless a test says so."""
+    monkeypatch.setattr(verify_module, "_TORN_WITHIN", 0.0)
+
+
 def flaws(path, lines: list[bytes], head: Position | None = None) -> list[tuple[str, int]]:
     """What is wrong with a log of these lines, and at which line."""
     report = verify([written(path, lines, head)], KEYS)

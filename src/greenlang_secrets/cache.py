@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.cache_entries import CacheKey, CacheStats, Entry, Flight
+from greenlang_secrets.cache_entries import CacheKey, CacheStats, Entry, Flight, landing
 from greenlang_secrets.config import CacheConfig
 from greenlang_secrets.errors import (
     AccessDenied,
@@ -84,6 +84,8 @@ class SecretCache(Generic[V]):
         self._on_answer = on_answer
         self._clock = clock
         self._entries: OrderedDict[CacheKey, Entry[V]] = OrderedDict()
+        # What `revalidate_all` has overtaken, until it is asked for: older than all entries.
+        self._overtaken: OrderedDict[CacheKey, Entry[V]] = OrderedDict()
         self._flights: dict[CacheKey, Flight[V]] = {}
         self._groups: dict[tuple[Hashable, Hashable], set[CacheKey]] = {}
         self._bytes = 0
@@ -105,6 +107,11 @@ class SecretCache(Generic[V]):
         self._entries.move_to_end(key)
         return entry.value
 
+    def held_fresh(self, key: CacheKey) -> V | None:
+        """Return what `get` would answer without a load, to look at: it counts as no use."""
+        entry = self._entries.get(key)
+        return None if entry is None or self._clock() >= entry.fresh_until else entry.value
+
     async def get(
         self, key: CacheKey, load: Callable[[], Awaitable[V]], *, max_age: float | None = None
     ) -> V:
@@ -116,7 +123,7 @@ class SecretCache(Generic[V]):
             SecretsError: what `load` raised, unless a stale value takes its place.
         """
         now = self._clock()
-        entry = self._entries.get(key)
+        entry = self._entries.get(key) or self._brought_back(key)
         if entry is not None and not self._usable(entry, now, max_age):
             entry = None
         if entry is not None and now < entry.fresh_until:
@@ -124,7 +131,7 @@ class SecretCache(Generic[V]):
         self.misses += 1
         if entry is not None:
             return await self._stale_hit(key, entry, load, now, max_age)
-        return await _landing(self._join(key, load))
+        return await landing(self._join(key, load))
 
     async def refresh(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> V:
         """Return a value loaded after this call, and keep it.
@@ -139,7 +146,7 @@ class SecretCache(Generic[V]):
         flight = self._flights.get(key)
         if flight is not None and flight.began:
             self._flights.pop(key).kept = False
-        return await _landing(self._join(key, load))
+        return await landing(self._join(key, load))
 
     async def renew(
         self, key: CacheKey, load: Callable[[], Awaitable[V]], *, at_once: bool = False
@@ -153,8 +160,16 @@ class SecretCache(Generic[V]):
         """
         if self._outage and not at_once and not self._may_probe(self._clock()):
             return False
-        await _landing(self._fly(key, load))
+        await landing(self._fly(key, load))
         return True
+
+    def _brought_back(self, key: CacheKey) -> Entry[V] | None:
+        """Put an entry that was overtaken with all others among the entries again."""
+        entry = self._overtaken.pop(key, None)
+        if entry is not None:
+            entry.overtake()
+            self._entries[key] = entry
+        return entry
 
     def _usable(self, entry: Entry[V], now: float, max_age: float | None) -> bool:
         if now >= entry.fresh_until and now >= entry.stale_until:
@@ -294,12 +309,17 @@ class SecretCache(Generic[V]):
         self._entries[key] = entry
         self._groups.setdefault(key[:2], set()).add(key)
         self._bytes += entry.size
-        while len(self._entries) > self._config.max_entries or self._bytes > self._config.max_bytes:
-            self._drop(next(iter(self._entries)))
+        config = self._config
+        while self._count > config.max_entries or self._bytes > config.max_bytes:
+            self._drop(next(iter(self._overtaken or self._entries)))
             self.evictions += 1
 
+    @property
+    def _count(self) -> int:
+        return len(self._entries) + len(self._overtaken)
+
     def _drop(self, key: CacheKey) -> None:
-        entry = self._entries.pop(key, None)
+        entry = self._entries.pop(key, None) or self._overtaken.pop(key, None)
         if entry is None:
             return
         self._bytes -= entry.size
@@ -314,22 +334,54 @@ class SecretCache(Generic[V]):
         """
         for key in list(self._groups.get((scope, path), ())):
             self._drop(key)
+        self._let_go(scope, path)
+
+    def revalidate(self, scope: Hashable, path: Hashable) -> None:
+        """Hold nothing of a path for fresh any more: whoever asks next waits for a load, and is
+        given what was held, as stale, only while loading is impossible.
+
+        For who hears of a change from somebody who may be wrong or lie. Loads under way answer
+        those who wait for them, and nobody after.
+        """
+        for key in self._groups.get((scope, path), ()):
+            if (entry := self._entries.get(key)) is not None:
+                entry.overtake()
+        self._let_go(scope, path)
+
+    def revalidate_all(self) -> None:
+        """Do what `revalidate` does, for every path.
+
+        What is held is put aside and marked when it is asked for: marking 100,000 entries would
+        keep the loop for 30 ms, and a generation to compare would cost every hit.
+        """
+        if self._overtaken:
+            self._overtaken.update(self._entries)
+        else:
+            self._overtaken = self._entries
+        self._entries = OrderedDict()
+        self._let_all_go()
+
+    def _let_go(self, scope: Hashable, path: Hashable) -> None:
         for key in [key for key in self._flights if key[0] == scope and key[1] == path]:
             self._flights.pop(key).kept = False
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-        self._groups.clear()
-        self._bytes = 0
+    def _let_all_go(self) -> None:
         for flight in self._flights.values():
             flight.kept = False
         self._flights.clear()
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._overtaken.clear()
+        self._groups.clear()
+        self._bytes = 0
+        self._let_all_go()
+
     def stats(self) -> CacheStats:
         """Return the counts."""
         return CacheStats(
-            entries=len(self._entries),
+            entries=self._count,
             bytes=self._bytes,
             hits=self.hits,
             misses=self.misses,
@@ -337,19 +389,3 @@ class SecretCache(Generic[V]):
             coalesced=self.coalesced,
             evictions=self.evictions,
         )
-
-
-async def _landing(flight: Flight[V]) -> V:
-    """Wait for a load that others may wait for too, and raise an error of one's own: the task's
-    would collect a traceback from each of its waiters.
-    """
-    try:
-        return await asyncio.shield(flight.task)
-    except SecretsError as error:
-        raise error.again() from None
-    except asyncio.CancelledError:
-        caller = asyncio.current_task()
-        if flight.task.cancelled() and caller is not None and not caller.cancelling():
-            # Not the caller was cancelled but the load, with everything the service runs.
-            raise RuntimeError("the service was closed during this read") from None
-        raise

@@ -1,4 +1,4 @@
-"""What the cache is made of: its keys, entries, loads under way, and counts."""
+"""What the cache is made of: its keys, entries, loads under way and the wait for them, and counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from greenlang_secrets.errors import SecretsError
 
-__all__ = ["CacheKey", "CacheStats", "Entry", "Flight"]
+__all__ = ["CacheKey", "CacheStats", "Entry", "Flight", "landing"]
 
 V = TypeVar("V")
 
@@ -62,6 +62,10 @@ class Entry(Generic[V]):
         self.stale_until = 0.0
         self.size = 0
 
+    def overtake(self) -> None:
+        """Be fresh no more: something newer is there, or may be."""
+        self.refresh_at = self.fresh_until = 0.0
+
 
 class Flight(Generic[V]):
     """A load under way. `kept` turns False when the key is invalidated meanwhile: those who
@@ -74,3 +78,19 @@ class Flight(Generic[V]):
         self.began = False
         self.kept = True
         self.task: asyncio.Task[V]
+
+
+async def landing(flight: Flight[V]) -> V:
+    """Wait for a load that others may wait for too, and raise an error of one's own: the task's
+    would collect a traceback from each of its waiters.
+    """
+    try:
+        return await asyncio.shield(flight.task)
+    except SecretsError as error:
+        raise error.again() from None
+    except asyncio.CancelledError:
+        caller = asyncio.current_task()
+        if flight.task.cancelled() and caller is not None and not caller.cancelling():
+            # Not the caller was cancelled but the load, with everything the service runs.
+            raise RuntimeError("the service was closed during this read") from None
+        raise

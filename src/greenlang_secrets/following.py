@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 import anyio
@@ -56,6 +57,9 @@ _PROBE: Final = 0.5
 
 _CATCHING_UP: Final = 0.25
 """Seconds a write waits at most for its followers, as the cache's patience."""
+
+_BETWEEN: Final = 0.005
+"""Seconds between the reads of two paths, on average, when all that is followed is read anew."""
 
 _log: Final = logging.getLogger("greenlang_secrets")
 
@@ -136,6 +140,14 @@ class Followed:
         """Have it read anew at once: what is known is overtaken."""
         self._overtaken = True
         self._ask_at = self._shared.clock()
+        self._woken.set()
+
+    def ask_within(self, seconds: float) -> None:
+        """Have it read anew in so many seconds, at the latest: what is known may be overtaken.
+
+        During an outage the one probe of the cache asks for all, as ever.
+        """
+        self._ask_at = min(self._ask_at, self._shared.clock() + seconds)
         self._woken.set()
 
     async def caught_up(self) -> None:
@@ -224,6 +236,8 @@ class Followers:
         period: seconds for which a value is fresh.
         stale_for: seconds for which it is given while there is no answer.
         away: why there was no answer the last time; one loop asks for all during an outage.
+        told: what `changed` passes on, scope and path: to other replicas, who cache it too.
+        doubts: how often something was said to have changed.
         closed: whether the service is.
     """
 
@@ -251,6 +265,8 @@ class Followers:
         self.jitter = jitter
         self.closed = False
         self.away = VaultUnavailable("timeout")
+        self.told: list[Callable[[Hashable, Hashable], None]] = []
+        self.doubts = 0
         self._followed: dict[tuple[Hashable, Hashable], Followed] = {}
 
     def join(
@@ -291,11 +307,43 @@ class Followers:
     def changed(self, scope: Hashable, path: Hashable) -> None:
         """Forget what is cached of a path, and have it read at once if somebody follows it.
 
-        For whoever knows of a change: this service's own writes, another replica's message.
+        For whoever knows of a change: this service's own writes. It is passed on to `told`.
         """
+        self.doubts += 1
         self.cache.invalidate(scope, path)
         if (followed := self._followed.get((scope, path))) is not None:
             followed.ask()
+        for tell in self.told:
+            tell(scope, path)
+
+    def knows(self, scope: Hashable, path: Hashable, version: int, created_at: datetime) -> bool:
+        """Return whether just this version is held fresh: it was read after it was written."""
+        held = self.cache.held_fresh((scope, path, None))
+        return held is not None and held.version == version and held.created_at == created_at
+
+    def revalidate(self, scope: Hashable, path: Hashable) -> None:
+        """Hold nothing of a path for fresh any more, and have it read at once if somebody follows it.
+
+        For whoever is told of a change by others. Unlike `changed` it takes nothing away: what is
+        held is still given, as stale, while Vault gives no answer. So a message that is wrong,
+        or a lie, costs a read.
+        """
+        self.doubts += 1
+        self.cache.revalidate(scope, path)
+        if (followed := self._followed.get((scope, path))) is not None:
+            followed.ask()
+
+    def revalidate_all(self) -> None:
+        """Do what `revalidate` does for every path, because a change may have been missed.
+
+        What is followed is read anew within a time that grows with its number, so that Vault
+        gets 200 requests a second on average and not all of them together.
+        """
+        self.doubts += 1
+        self.cache.revalidate_all()
+        within = len(self._followed) * _BETWEEN
+        for followed in self._followed.values():
+            followed.ask_within(within * self.jitter())
 
     async def caught_up(self, scope: Hashable, path: Hashable) -> None:
         """After `changed`: return when those who follow the path know, within 0.25 s; at once if

@@ -36,6 +36,7 @@ RESERVED_LAST: Final = frozenset({"versions", "undelete"})
 
 _MAX_SEGMENTS: Final = 16
 _MAX_OCTETS: Final = 512
+_ENDPOINTS: Final = frozenset({"data", "metadata", "delete", "undelete", "destroy", "subkeys"})
 # \Z and not $: $ also matches before a final newline.
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
@@ -253,6 +254,39 @@ class KvPath:
             InvalidPath: the mount is outside the grammar.
         """
         return cls(_mount(mount), _root(scope) + path.segments, path)
+
+    @classmethod
+    def of_service(cls, mount: str, name: str) -> KvPath:
+        """Return where an entry of the service's own lies: in the platform scope, below
+        ``_service``, which is outside the grammar, so that no caller can name it.
+
+        Raises:
+            InvalidPath: the mount or the name is outside the grammar.
+        """
+        relative = SecretPath(("_service", *_segments(name)))
+        return cls(_mount(mount), _root(PLATFORM) + relative.segments, relative)
+
+    @staticmethod
+    def placed(mount: str, api_path: str) -> tuple[Scope, SecretPath] | None:
+        """Return whose secret it is that ``<mount>/<endpoint>/<path>`` acts on, as Vault's audit log
+        has it; None for what `api` does not make: another mount or endpoint, no scope of ours,
+        a path outside the grammar.
+        """
+        before, found, below = api_path.partition(f"{mount}/")
+        endpoint, slash, place = below.partition("/")
+        if before or not found or not slash or endpoint not in _ENDPOINTS:
+            return None
+        root, _, rest = place.partition("/")
+        scope: Scope = PLATFORM
+        try:
+            if root == "tenants":
+                tenant_id, _, rest = rest.partition("/")
+                scope = Tenant(TenantId(tenant_id))
+            elif root != "greenlang":
+                return None
+            return scope, SecretPath.parse(rest)
+        except (InvalidPath, InvalidTenant):
+            return None
 
     def api(self, endpoint: str) -> ApiPath:
         """Return ``<mount>/<endpoint>/<path>``; `endpoint` is data, metadata, delete,

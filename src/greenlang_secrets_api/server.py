@@ -171,6 +171,13 @@ class ApiServer(uvicorn.Server):
         if self.started and self._on_ready is not None:
             self._on_ready(self.url)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody wait for a change any longer, then end as uvicorn does."""
+        waits = self.lifespan.state.get("waits")
+        if waits is not None:
+            waits.end()
+        await super().shutdown(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but a signal that was obeyed is not raised anew: exit code 0."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
@@ -100,8 +104,31 @@ class Api:
 
 
 @contextmanager
-def running(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iterator[Api]:
-    """Run the service in a thread of its own, on uvloop, as `serve` does."""
+def running(
+    service_config: SecretsServiceConfig, api_config: ApiConfig, *, audit_file: Path | None = None
+) -> Iterator[Api]:
+    """Run the service in a thread of its own, on uvloop, as `serve` does.
+
+    What it keeps goes at the end, unless a place is named.
+    """
+    with (
+        tempfile.TemporaryDirectory() as state,
+        _serving(service_config, keeping(api_config, Path(state), audit_file)) as api,
+    ):
+        yield api
+
+
+def keeping(config: ApiConfig, folder: Path, audit_file: Path | None = None) -> ApiConfig:
+    """The settings, with what the service keeps in `folder`, unless they say where."""
+    return replace(
+        config,
+        audit=config.audit or AuditConfig(log=audit_file or folder / "audit.jsonl"),
+        catalogue=config.catalogue or CatalogueConfig.of(f"sqlite:///{folder}/catalogue.sqlite3"),
+    )
+
+
+@contextmanager
+def _serving(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iterator[Api]:
     ready = threading.Event()
     urls: list[str] = []
 

@@ -21,9 +21,12 @@ import greenlang_secrets as gs
 import greenlang_secrets_api as api
 from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
+from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.auth_config import AuthMethodName
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
+from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
@@ -78,8 +81,17 @@ def variables_read() -> Rows:
     for environ in library:
         gs.SecretsServiceConfig.from_env(environ=environ)
     api.ApiConfig.from_env(environ=service)
-    environments = [*library, service]
-    names = {name for environ in environments for name in environ.read}
+    catalogue = RecordingEnviron({"HOME": "/nowhere"})
+    CatalogueConfig.from_env(environ=catalogue)
+    environments = [*library, service, catalogue]
+    names = {
+        name
+        for environ in environments
+        for name in environ.read
+        if name.startswith((config.PREFIX, "VAULT_", "BAO_"))
+    }
+    names |= {name for (name,) in audit_variables()}
+    names |= {name for (name,) in invalidation_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
     }
@@ -98,9 +110,32 @@ def service_variables() -> Rows:
     return variables_in_source([service]) - variables_in_source([library])
 
 
+def audit_variables() -> Rows:
+    """Our variables that say where the audit log is."""
+    environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
+    AuditConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read}
+
+
+def invalidation_variables() -> Rows:
+    """Our variables that say where changes are heard of."""
+    environ = RecordingEnviron({})
+    InvalidationConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read}
+
+
 def library_variables() -> Rows:
     """Our variables that the library reads."""
-    return variables_read() - vault_variables() - service_variables()
+    others = vault_variables() | service_variables() | invalidation_variables()
+    return variables_read() - others - audit_variables() - catalogue_variables()
+
+
+def catalogue_variables() -> Rows:
+    """Our variables that only the catalogue reads."""
+    folder = ROOT / "src" / "greenlang_secrets" / "catalogue"
+    state_dir = {(config.PREFIX + "STATE_DIR",)}  # read by `Settings` itself
+    environment = {(config.PREFIX + "ENVIRONMENT",)}
+    return (variables_in_source([folder]) | state_dir) - environment
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:
@@ -120,7 +155,7 @@ def _setting(call: ast.Call) -> Rows:
     if not names or not isinstance(names[0], str):
         return set()
     match function.partition("."):
-        case "settings", _, "text" | "number" | "flag" | "file":
+        case "settings" | "self", _, "text" | "number" | "flag" | "file":
             return {(config.PREFIX + names[0],)}
         case "settings", _, "vault" | "vault_file":
             return {("VAULT_" + names[0],)}

@@ -213,10 +213,15 @@ class Following(Reading):
         return Subscription(followers, join)
 
     async def _follow(self, path: str) -> Followed:
+        followers = self._core.followers
+        doubts = followers.doubts
         first = await self.get(path)
         # Nothing is awaited from here on: who has a place also gives it back.
         load = self._loader(path)
-        return self._core.followers.join(self._scope_key, path, load, first=first)
+        followed = followers.join(self._scope_key, path, load, first=first)
+        if followers.doubts != doubts:
+            followed.ask()  # a change meanwhile may have overtaken what was read
+        return followed
 
     def _loader(self, path: str) -> Load:
         kv_path, client, scope = self._kv_path(path), self._core.client, self.context.scope

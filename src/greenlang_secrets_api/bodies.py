@@ -182,11 +182,12 @@ class UndeleteBody:
                 _refuse(("#", "needs_version_or_versions"))
         if len(pointed) > MAX_VERSIONS:
             _refuse(("#/versions", "too_many"))
-        versions = [(pointer, _whole(item)) for pointer, item in pointed]
-        wrong = [(pointer, "not_a_version") for pointer, version in versions if version is None]
+        named = [(pointer, _whole(item)) for pointer, item in pointed]
+        wrong = [(pointer, "not_a_version") for pointer, version in named if version is None]
         if wrong:
             _refuse(*wrong)
-        return cls(versions=tuple(dict.fromkeys(each for _, each in versions if each is not None)))
+        versions = (version for _, version in named if version is not None)
+        return cls(versions=tuple(dict.fromkeys(versions)))
 
 
 def _whole(item: object) -> int | None:

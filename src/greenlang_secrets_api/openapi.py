@@ -25,7 +25,8 @@ from greenlang_secrets_api.openapi_parts import Schema, ref
 from greenlang_secrets_api.openapi_problems import problem_content, problem_schemas
 from greenlang_secrets_api.openapi_secrets import SECRET_SCHEMAS
 from greenlang_secrets_api.openapi_service import SERVICE_SCHEMAS
-from greenlang_secrets_api.operations import OPERATIONS, Link, Operation, problems_of
+from greenlang_secrets_api.operation import Link, Operation, problems_of
+from greenlang_secrets_api.operations import OPERATIONS
 from greenlang_secrets_api.problem_table import PROBLEMS
 from greenlang_secrets_api.targets import METHODS, Kind, Target, methods, parse, render
 
@@ -158,12 +159,13 @@ def _operation(endpoint: Endpoint, target: Target) -> Schema:
                 for name in sorted(endpoint.parameters)
             ),
             *(_parameter(name) for name in row.headers),
+            *([_parameter("Idempotency-Key")] if endpoint.takes_key else []),
         ],
     }
     if row.body is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {_JSON: {"schema": ref(row.body)}},
+            "content": {(endpoint.takes_body or b"").decode(): {"schema": ref(row.body)}},
         }
     if not permissions:
         operation["security"] = [{}, {_SCHEME: []}]

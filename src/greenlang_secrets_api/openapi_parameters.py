@@ -137,6 +137,21 @@ REQUEST_HEADERS: Final[dict[str, Schema]] = {
         "description": "`*`: create only. Not together with `If-Match`.",
         "schema": {"type": "string", "format": "entity-tags", "pattern": r"^\*$"},
     },
+    "Prefer": {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`wait=30`: hold a 304 back for so many seconds, 60 at most, or until "
+        "there is another version. A preference that cannot be read is ignored (RFC 7240).",
+        "schema": {"type": "string"},
+        "example": "wait=1",
+    },
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "1 to 64 visible ASCII characters, new for each request you mean: sent "
+        "again with the same request, it gets the same answer. It belongs to you alone.",
+        "schema": {"type": "string", "format": "idempotency-key", "pattern": "^[!-~]{1,64}$"},
+    },
     "Audit-Reason": {
         "name": "Audit-Reason",
         "in": "header",
@@ -171,6 +186,15 @@ ANSWER_HEADERS: Final[dict[str, Schema]] = {
     },
     "X-Secret-Stale": {
         "description": "There while Vault cannot be asked and the value may be old.",
+        "schema": {"const": "true", "type": "string"},
+    },
+    "Preference-Applied": {
+        "description": "There where `Prefer: wait` was followed.",
+        "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
+        "example": "wait=30",
+    },
+    "Idempotent-Replay": {
+        "description": "There where this is the answer of an earlier request with the same key.",
         "schema": {"const": "true", "type": "string"},
     },
     "Location": {

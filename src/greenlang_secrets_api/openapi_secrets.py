@@ -85,6 +85,19 @@ SECRET_SCHEMAS: Final[dict[str, Schema]] = {
             "custom_metadata": {"owner": "billing"},
         },
     ),
+    "SecretPatch": closed(
+        "What changes in a secret's values.",
+        {
+            "data": {
+                "type": "object",
+                "description": "A string sets a key, null removes it. A key has 1 to 256 octets.",
+                "propertyNames": {"minLength": 1, "maxLength": 256},
+                "additionalProperties": {"type": ["string", "null"]},
+                "maxProperties": MAX_KEYS,
+            }
+        },
+        example={"data": {"key": "sk_live_9dK2mQvX", "old_key": None}},
+    ),
     "Undelete": {
         "description": "The versions to bring back: one, or several.",
         "oneOf": [

@@ -1,123 +1,18 @@
 """What each endpoint means to its callers: one row for each, by kind and method.
 
 An endpoint's declaration says what is needed to answer; the row here says what is needed to
-understand. `problems_of` puts both together: most problems follow from the declaration (who
-takes a body can answer 415), and the row names the rest.
+understand. Most problems follow from the declaration (who takes a body can answer 415), and
+the row names the rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
-from greenlang_secrets_api.endpoints import Endpoint, Public
-from greenlang_secrets_api.problem_table import PROBLEMS
+from greenlang_secrets_api.operation import Link, Operation, Outcome, Vault
 from greenlang_secrets_api.targets import Kind
 
-__all__ = ["OPERATIONS", "Link", "Operation", "Outcome", "Vault", "problems_of"]
-
-
-class Vault(Enum):
-    """What an endpoint does with Vault, which decides what can go wrong there."""
-
-    UNTOUCHED = auto()
-    READ = auto()
-    CHANGED = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """One way an operation succeeds.
-
-    Attributes:
-        schema: the name of the answer's schema; None for an answer without a body.
-        example: instead of the schema's own, as pairs.
-        headers: names of the answer's own headers.
-    """
-
-    status: int
-    text: str
-    schema: str | None = None
-    headers: tuple[str, ...] = ()
-    example: tuple[tuple[str, object], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """What may follow a success: another operation, and where its parameters come from.
-
-    Attributes:
-        parameters: runtime expressions by the parameter's name.
-        body: a template of the body, runtime expressions in it.
-    """
-
-    status: int
-    to: str
-    text: str
-    parameters: tuple[tuple[str, str], ...] = (("path", "$response.body#/path"),)
-    body: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One row: what an endpoint means.
-
-    Attributes:
-        id: the document's `operationId`, stable across versions.
-        tag: the group it is shown in.
-        body: the name of the body's schema.
-        headers: the request headers it looks at.
-        problems: codes that do not follow from the endpoint's declaration.
-    """
-
-    id: str
-    tag: str
-    summary: str
-    text: str
-    outcomes: tuple[Outcome, ...]
-    body: str | None = None
-    headers: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    vault: Vault = Vault.UNTOUCHED
-    links: tuple[Link, ...] = ()
-
-
-_ANYWHERE: Final = ("invalid_request", "headers_too_large", "too_large", "internal", "overloaded")
-_WITH_BEARER: Final = (
-    *("invalid_token", "permission_denied", "rate_limited", "not_acceptable"),
-    *("keys_unavailable", "audit_unavailable"),
-)
-_WITH_BODY: Final = ("request_timeout", "unsupported_media_type", "invalid_json", "invalid_body")
-_WITH_PARAMETER: Final = {
-    "tenant": "invalid_tenant",
-    "version": "invalid_version",
-    "versions": "invalid_version",
-    "after": "invalid_cursor",
-    "prefix": "invalid_path",
-}
-_WITH_VAULT: Final = (
-    *("vault_unavailable", "authentication_lost", "configuration"),
-    *("vault", "vault_protocol", "vault_refused"),
-)
-
-
-def problems_of(endpoint: Endpoint, operation: Operation, *, with_path: bool) -> tuple[str, ...]:
-    """Return the codes that the endpoint can answer, each once, in the order of the table."""
-    found = {*_ANYWHERE, *operation.problems}
-    if not isinstance(endpoint.access, Public):
-        found.update(_WITH_BEARER)
-    if with_path:
-        found.update(("invalid_path", "reserved_name"))
-    if endpoint.takes_body:
-        found.update(_WITH_BODY)
-    if operation.vault is not Vault.UNTOUCHED:
-        found.update(_WITH_VAULT)
-    if operation.vault is Vault.CHANGED:
-        found.add("outcome_unknown")
-    found.update(code for name, code in _WITH_PARAMETER.items() if name in endpoint.parameters)
-    return tuple(code for code in PROBLEMS if code in found)
-
+__all__ = ["OPERATIONS"]
 
 _GONE: Final = ("secret_not_found", "secret_deleted", "secret_destroyed", "version_not_found")
 _NOT_A_FOLDER: Final = ("path_is_folder", "ancestor_is_secret")
@@ -129,6 +24,15 @@ _OF_A_NEW_SECRET: Final = (
         status=201,
         to="updateSecret",
         text="Its next version, under the condition that nobody else writes one.",
+        parameters=(
+            ("path", "$response.body#/path"),
+            ("header.If-Match", "$response.header.ETag"),
+        ),
+    ),
+    Link(
+        status=201,
+        to="patchSecret",
+        text="A change of some of its keys.",
         parameters=(
             ("path", "$response.body#/path"),
             ("header.If-Match", "$response.header.ETag"),
@@ -168,7 +72,8 @@ OPERATIONS: Final[dict[tuple[Kind, str], Operation]] = {
         tag="Secrets",
         summary="Read a secret",
         text="The newest version with its values, or the one that `version` pins. With "
-        "`If-None-Match` and the version you have, the answer is 304 without values. While Vault "
+        "`If-None-Match` and the version you have, the answer is 304 without values; with "
+        "`Prefer: wait=30` besides, it is held back until there is another version. While Vault "
         "cannot be asked, a value that is not too old is given and marked with "
         "`X-Secret-Stale: true`; `fresh=true` takes nothing but Vault's own answer.",
         outcomes=(
@@ -176,15 +81,15 @@ OPERATIONS: Final[dict[tuple[Kind, str], Operation]] = {
                 status=200,
                 text="The secret.",
                 schema="Secret",
-                headers=("ETag", "Age", "X-Secret-Stale"),
+                headers=("ETag", "Age", "X-Secret-Stale", "Preference-Applied"),
             ),
             Outcome(
                 status=304,
                 text="You have this version.",
-                headers=("ETag", "Age", "X-Secret-Stale"),
+                headers=("ETag", "Age", "X-Secret-Stale", "Preference-Applied"),
             ),
         ),
-        headers=("If-None-Match",),
+        headers=("If-None-Match", "Prefer"),
         problems=(*_GONE, "invalid_body"),
         vault=Vault.READ,
     ),
@@ -207,11 +112,15 @@ OPERATIONS: Final[dict[tuple[Kind, str], Operation]] = {
         tag="Secrets",
         summary="Create a secret",
         text="Writes a secret where none is live. One that was deleted is created anew and goes "
-        "on with the next version. The values are never answered.",
+        "on with the next version. The values are never answered. With an "
+        "`Idempotency-Key` the same request may be sent again for 24 hours, and is done once.",
         body="NewSecret",
         outcomes=(
             Outcome(
-                status=201, text="Created.", schema="SecretCreated", headers=("ETag", "Location")
+                status=201,
+                text="Created.",
+                schema="SecretCreated",
+                headers=("ETag", "Location", "Idempotent-Replay"),
             ),
         ),
         problems=("secret_exists", "conflict", *_NOT_A_FOLDER),
@@ -244,6 +153,20 @@ OPERATIONS: Final[dict[tuple[Kind, str], Operation]] = {
             Link(status=200, to="listVersions", text="The history with the new version."),
             Link(status=200, to="deleteSecret", text="The secret's end."),
         ),
+    ),
+    (Kind.SECRET, "PATCH"): Operation(
+        id="patchSecret",
+        tag="Secrets",
+        summary="Change some keys",
+        text="A merge patch (RFC 7396) of a live secret's values: a key with a string is set, one "
+        "with `null` removed, and the others stay. With `If-Match` the write happens only if the "
+        "current version is the one you name.",
+        body="SecretPatch",
+        outcomes=(Outcome(status=200, text="Written.", schema="SecretUpdated", headers=("ETag",)),),
+        headers=("If-Match",),
+        problems=(*_GONE, "conflict", "version_conflict", "precondition_required"),
+        vault=Vault.CHANGED,
+        links=(Link(status=200, to="readSecret", text="What was written."),),
     ),
     (Kind.SECRET, "DELETE"): Operation(
         id="deleteSecret",
@@ -361,7 +284,8 @@ OPERATIONS: Final[dict[tuple[Kind, str], Operation]] = {
         id="readStatus",
         tag="Service",
         summary="Look inside the service",
-        text="What the cache holds and has done, which build this is, and for how long it runs.",
+        text="How each part of this process does, which build it is, and for how long it runs. "
+        "It names no tenant.",
         outcomes=(Outcome(status=200, text="The state of this process.", schema="Status"),),
     ),
 }

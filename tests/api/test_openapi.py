@@ -94,7 +94,11 @@ def test_an_operation_says_who_may_call_it_and_what_it_knows() -> None:
         assert operation["x-permissions"] == [str(each) for each in permissions_of(endpoint)]
         assert operation["x-rate-class"] == endpoint.rate
         assert queried == set(endpoint.parameters)
-        assert ("requestBody" in operation) == bool(endpoint.takes_body)
+        assert list(operation.get("requestBody", {"content": {}})["content"]) == (
+            [] if endpoint.takes_body is None else [endpoint.takes_body.decode()]
+        )
+        keyed = {"$ref": "#/components/parameters/Idempotency-Key"} in operation["parameters"]
+        assert keyed == endpoint.takes_key
         assert ("security" in operation) == (not operation["x-permissions"])
 
 
@@ -116,7 +120,7 @@ def test_a_link_leads_to_an_operation() -> None:
     ]
 
     assert {link["operationId"] for link in links} <= ids
-    assert len(links) == 11
+    assert len(links) == 13
 
 
 @pytest.mark.parametrize("change", ["a row is missing", "a row is too many"])

@@ -26,6 +26,9 @@ schemathesis.openapi.format(
     "entity-tags", st.just("*") | st.lists(_tags, min_size=1, max_size=3).map(", ".join)
 )
 
+_visible = st.characters(min_codepoint=33, max_codepoint=126)
+schemathesis.openapi.format("idempotency-key", st.text(_visible, min_size=1, max_size=64))
+
 _deleted_by_number: set[str] = set()
 _numbers = itertools.count()
 

@@ -255,6 +255,17 @@ class KvPath:
         """
         return cls(_mount(mount), _root(scope) + path.segments, path)
 
+    @classmethod
+    def of_service(cls, mount: str, name: str) -> KvPath:
+        """Return where an entry of the service's own lies: in the platform scope, below
+        ``_service``, which is outside the grammar, so that no caller can name it.
+
+        Raises:
+            InvalidPath: the mount or the name is outside the grammar.
+        """
+        relative = SecretPath(("_service", *_segments(name)))
+        return cls(_mount(mount), _root(PLATFORM) + relative.segments, relative)
+
     @staticmethod
     def placed(mount: str, api_path: str) -> tuple[Scope, SecretPath] | None:
         """Return whose secret it is that ``<mount>/<endpoint>/<path>`` acts on, as Vault's audit log

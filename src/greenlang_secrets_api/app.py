@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import NoReturn
 
 import aiohttp
@@ -15,27 +19,38 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
+from greenlang_secrets.audit import AuditConfig, AuditLog
 from greenlang_secrets.background import Supervisor
+from greenlang_secrets.catalogue import Catalogue, CatalogueConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api import health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.auth import Authenticator, KeySource
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import Correlation
+from greenlang_secrets_api.denylist import Denylist
 from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.health_check import HealthCheck
+from greenlang_secrets_api.indexing import Indexing
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
+from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.openapi_routes import openapi_routes
+from greenlang_secrets_api.overload import WorkLimit, within_deadline
 from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.state import State
 
 __all__ = ["create_app"]
 
 
 def create_app(
-    *, service_config: SecretsServiceConfig | None = None, api_config: ApiConfig | None = None
+    *,
+    service_config: SecretsServiceConfig | None = None,
+    api_config: ApiConfig | None = None,
 ) -> Starlette:
     """Return the ASGI application; what is None is read from the environment.
 
@@ -46,47 +61,93 @@ def create_app(
     Raises:
         ConfigurationError: a setting is missing or wrong.
     """
-    service_config = service_config or SecretsServiceConfig.from_env()
+    service_config = within_deadline(service_config or SecretsServiceConfig.from_env())
     api_config = api_config or ApiConfig.from_env()
+    keeps = _Keeps(
+        audit=api_config.audit or AuditConfig.from_env(),
+        catalogue=api_config.catalogue or CatalogueConfig.from_env(),
+        invalidation=api_config.invalidation or InvalidationConfig.from_env(),
+    )
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
     )
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/livez", health_routes.livez),
             Route("/readyz", health_routes.readyz),
             Route("/metrics", health_routes.metrics),
+            *openapi_routes(endpoints),
         ],
         middleware=[
             Middleware(Correlation, access_log=api_config.access_log),
             Middleware(Dispatch, endpoints=endpoints, config=api_config),
         ],
         exception_handlers={HTTPException: _as_problem},
-        lifespan=_lifespan(service_config, api_config),
+        lifespan=_lifespan(service_config, api_config, keeps),
     )
+    # `/livez/` would be a 307 to whatever host the caller's `Host` names.
+    app.router.redirect_slashes = False
+    return app
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keeps:
+    """What the service keeps on this machine and hears with, none of it None."""
+
+    audit: AuditConfig
+    catalogue: CatalogueConfig
+    invalidation: InvalidationConfig
 
 
 def _lifespan(
-    service_config: SecretsServiceConfig, api_config: ApiConfig
+    service_config: SecretsServiceConfig, api_config: ApiConfig, keeps: _Keeps
 ) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(Supervisor())
             keys = await _open_keys(api_config, supervisor, stack)
+            log = await stack.enter_async_context(AuditLog.open(keeps.audit.log))
+            denylist = None
+            if api_config.jwt_denylist_file is not None:
+                denylist = Denylist(api_config.jwt_denylist_file)
+                await denylist.open()
+            _reopen_at_sighup(log, stack)
             service = await stack.enter_async_context(SecretsService.open(service_config))
+            catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
+            invalidation = await stack.enter_async_context(
+                Invalidation.open(service.followers, service_config, hears=keeps.invalidation)
+            )
+            limiter = await stack.enter_async_context(
+                RateLimiter.open(api_config.rate_limit_url, api_config.rate_limits)
+            )
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)
             yield State(
                 service=service,
-                authenticator=Authenticator(api_config, keys),
+                audit_log=log,
+                keyring=Keyring(service, log, supervisor),
+                work=WorkLimit(),
+                limiter=limiter,
+                invalidation=invalidation,
+                catalogue=catalogue,
+                indexing=Indexing(service, catalogue, supervisor),
+                authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,
                 started_at=time.monotonic(),
             )
 
     return lifespan
+
+
+def _reopen_at_sighup(log: AuditLog, stack: AsyncExitStack) -> None:
+    """Let a rotation of the log say so; outside the main thread there are no signals to hear."""
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, log.reopen)
+        stack.callback(loop.remove_signal_handler, signal.SIGHUP)
 
 
 async def _open_keys(config: ApiConfig, supervisor: Supervisor, stack: AsyncExitStack) -> KeySource:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from greenlang_secrets.errors import InvalidTenant
 from greenlang_secrets.paths import TenantId
 from greenlang_secrets_api.answers import Header
 from greenlang_secrets_api.config import ApiConfig
+from greenlang_secrets_api.denylist import MAX_ID, Denylist
 from greenlang_secrets_api.jwks import MAX_KID, VerificationKey
 from greenlang_secrets_api.problems import ProblemError
 
@@ -36,14 +38,18 @@ CACHE_ENTRIES: Final = 10_000
 _PERMISSIONS: Final = {str(permission): permission for permission in Permission}
 _NO_TOKEN: Final[Header] = (b"www-authenticate", b"Bearer")
 _BAD_TOKEN: Final[Header] = (b"www-authenticate", b'Bearer error="invalid_token"')
+# RFC 7515, 7.1, and strictly: a decoder that skips what is no base64url would give one token
+# any number of spellings.
+_COMPACT: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
 _jws: Final = jwt.PyJWS()
 
 
 class KeySource(Protocol):
     """Where keys come from: `FileKeys` or `UrlKeys`."""
 
-    generation: int
-    """Rises when the keys change; what was verified before counts no longer."""
+    @property
+    def generation(self) -> int:
+        """Rises when the keys change; what was verified before counts no longer."""
 
     async def refresh(self) -> None:
         """Renew what is due; cheap when nothing is."""
@@ -55,15 +61,23 @@ class KeySource(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Known:
     principal: Principal
+    jti: object
     until: float  # monotonic seconds
 
 
 class Authenticator:
-    """Turns the `Authorization` header into a `Principal`, and remembers it for 30 s."""
+    """Turns the `Authorization` header into a `Principal`, and remembers it for 30 s.
 
-    def __init__(self, config: ApiConfig, keys: KeySource) -> None:
+    With a `denylist` a bearer needs a `jti` (RFC 9068, 2.2, has it in every access token):
+    what could not be revoked is not accepted.
+    """
+
+    def __init__(
+        self, config: ApiConfig, keys: KeySource, *, denylist: Denylist | None = None
+    ) -> None:
         self._config = config
         self._keys = keys
+        self._denylist = denylist
         self._known: dict[bytes, _Known] = {}
         self._generation = keys.generation
 
@@ -76,33 +90,35 @@ class Authenticator:
         """
         token = _bearer(headers)
         await self._keys.refresh()
+        if self._denylist is not None:
+            await self._denylist.refresh()
         digest = hashlib.sha256(token).digest()
         known = self._known.get(digest)
         if (
-            known is not None
-            and self._generation == self._keys.generation
-            and time.monotonic() < known.until
+            known is None
+            or self._generation != self._keys.generation
+            or time.monotonic() >= known.until
         ):
-            return known.principal
-        principal, expires_at = await self._verify(token)
-        self._remember(digest, principal, expires_at)
-        return principal
+            known = await self._verify(token)
+            self._remember(digest, known)
+        if self._denylist is not None and not _stands(known.jti, self._denylist):
+            _refuse()
+        return known.principal
 
-    def _remember(self, digest: bytes, principal: Principal, expires_at: float) -> None:
+    def _remember(self, digest: bytes, known: _Known) -> None:
         if self._generation != self._keys.generation:
             self._known.clear()
             self._generation = self._keys.generation
         self._known.pop(digest, None)
         if len(self._known) >= CACHE_ENTRIES:
             del self._known[next(iter(self._known))]  # the oldest: dicts keep their order
-        life = min(CACHE_FOR, expires_at - time.time())
-        self._known[digest] = _Known(principal, time.monotonic() + life)
+        self._known[digest] = known
 
-    async def _verify(self, token: bytes) -> tuple[Principal, float]:
-        """Check the signature, then what is signed; return the principal and its `exp`."""
-        segments = token.split(b".")
-        if len(segments) != 3:
+    async def _verify(self, token: bytes) -> _Known:
+        """Check the signature, then what is signed."""
+        if _COMPACT.match(token) is None:
             _refuse()
+        segments = token.split(b".")
         header = _object(segments[0])
         algorithm, kid, kind = (header.get(name) for name in ("alg", "kid", "typ"))
         # jku, x5u and jwk are not looked at: a token does not bring its own key.
@@ -121,7 +137,8 @@ class Authenticator:
             _refuse()
         claims = _object(segments[1])
         principal = principal_of(claims, self._config)
-        return principal, float(claims["exp"])
+        life = min(CACHE_FOR, float(claims["exp"]) - time.time())
+        return _Known(principal, claims.get("jti"), time.monotonic() + life)
 
 
 def principal_of(
@@ -148,29 +165,36 @@ def principal_of(
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT:
         _refuse()
+    if not subject.isprintable():  # it is shown in logs and records; also no lone surrogates
+        _refuse()
     granted = claims.get("permissions", [])
     if not isinstance(granted, list):
         _refuse()
     return Principal(
         subject=subject,
-        tenant=_tenant(claims),
+        tenant=_tenant(claims, config.jwt_tenant_claim),
         permissions=frozenset(
             _PERMISSIONS[text] for text in granted if isinstance(text, str) and text in _PERMISSIONS
         ),
     )
 
 
-def _tenant(claims: dict[str, Any]) -> TenantId | None:
+def _tenant(claims: dict[str, Any], name: str) -> TenantId | None:
     """The tenant, or None for the platform; a bearer speaks for exactly one of them."""
     platform = claims.get("platform", False)
-    if not isinstance(platform, bool) or platform == ("tenant_id" in claims):
+    if not isinstance(platform, bool) or platform == (name in claims):
         _refuse()
     if platform:
         return None
     try:
-        return TenantId(claims["tenant_id"])
+        return TenantId(claims[name])
     except InvalidTenant:
         _refuse()
+
+
+def _stands(jti: object, denylist: Denylist) -> bool:
+    """Whether a bearer has an id by which it could be revoked, and was not."""
+    return isinstance(jti, str) and 0 < len(jti) <= MAX_ID and not denylist.denies(jti)
 
 
 def _moment(claims: dict[str, Any], name: str) -> float:

@@ -20,25 +20,42 @@ from greenlang_secrets.model import SecretType
 from greenlang_secrets_api.answers import Header
 from greenlang_secrets_api.problems import ProblemError
 
-__all__ = ["WriteBody", "read_document", "undelete_versions"]
+__all__ = [
+    "JSON",
+    "MERGE_PATCH",
+    "PatchBody",
+    "UndeleteBody",
+    "WriteBody",
+    "read_document",
+]
+
+JSON: Final = b"application/json"
+MERGE_PATCH: Final = b"application/merge-patch+json"
+"""RFC 7396: a member of null is removed."""
 
 MAX_ERRORS: Final = 20  # reported at once
 MAX_POINTER: Final = 300  # characters; what points further is not repeated
 MAX_VERSION: Final = 2**31 - 1
+MAX_VERSIONS: Final = 100  # named at once
 _MEMBERS: Final = frozenset({"data", "type", "custom_metadata"})
 _TYPES: Final = frozenset(str(known) for known in SecretType)
 
 
 async def read_document(
-    receive: Receive, headers: Iterable[Header], *, limit: int, within: float
+    receive: Receive,
+    headers: Iterable[Header],
+    *,
+    media_type: bytes = JSON,
+    limit: int,
+    within: float,
 ) -> dict[str, Any]:
-    """Return the body's JSON object, read `within` seconds.
+    """Return the JSON object of a body of `media_type`, read `within` seconds.
 
     Raises:
         ProblemError: ``unsupported_media_type``, ``request_timeout``, ``too_large``,
             ``invalid_json``, or ``invalid_body`` if it is no object or names a member twice.
     """
-    _check_media_type(headers)
+    _check_media_type(headers, media_type)
     body = bytearray()
     with anyio.move_on_after(within):
         while True:
@@ -53,11 +70,11 @@ async def read_document(
     raise ProblemError("request_timeout")
 
 
-def _check_media_type(headers: Iterable[Header]) -> None:
+def _check_media_type(headers: Iterable[Header], wanted: bytes) -> None:
     found = [value for name, value in headers if name == b"content-type"]
     media_type, _, parameters = (found[0] if len(found) == 1 else b"").lower().partition(b";")
     charset = parameters.replace(b" ", b"").replace(b'"', b"")
-    if media_type.strip() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
+    if media_type.strip() != wanted or charset not in {b"", b"charset=utf-8"}:
         raise ProblemError("unsupported_media_type")
 
 
@@ -103,10 +120,11 @@ class WriteBody:
         errors = [(_pointer(name), "unknown_member") for name in document if name not in _MEMBERS]
         data, metadata = document.get("data"), document.get("custom_metadata")
         errors += _not_strings("data", data)
-        if metadata is not None:
+        # A member of null is not one that was left out: nobody knows what it would mean.
+        if "custom_metadata" in document:
             errors += _not_strings("custom_metadata", metadata)
         declared = document.get("type")
-        if declared is not None and not (isinstance(declared, str) and declared in _TYPES):
+        if "type" in document and not (isinstance(declared, str) and declared in _TYPES):
             errors.append(("#/type", "unknown_type"))
         if errors or not isinstance(data, dict):
             _refuse(*errors)
@@ -117,27 +135,67 @@ class WriteBody:
         )
 
 
-def undelete_versions(document: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the versions named by ``{"version": N}`` or ``{"versions": [N, …]}``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchBody:
+    """What PATCH of a secret carries: keys to set, and keys to remove, which are None."""
 
-    Raises:
-        ProblemError: ``invalid_body``, naming each place.
-    """
-    match dict(document):
-        case {"version": one, **rest} if not rest:
-            pointed = [("#/version", one)]
-        case {"versions": list(several), **rest} if several and not rest:
-            pointed = [(f"#/versions/{index}", item) for index, item in enumerate(several)]
-        case _:
-            _refuse(("#", "needs_version_or_versions"))
-    wrong = [
-        (pointer, "not_a_version")
-        for pointer, item in pointed
-        if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= MAX_VERSION
-    ]
-    if wrong:
-        _refuse(*wrong)
-    return tuple(dict.fromkeys(item for _, item in pointed))
+    data: Mapping[str, str | None] = field(repr=False)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> PatchBody:
+        """Return what ``{"data": {"changed": "…", "removed": null}}`` changes.
+
+        Raises:
+            ProblemError: ``invalid_body``, naming each place.
+        """
+        errors = [(_pointer(name), "unknown_member") for name in document if name != "data"]
+        data = document.get("data")
+        if isinstance(data, dict):
+            set_ = {key: text for key, text in data.items() if text is not None}
+            errors += _not_strings("data", set_)
+        else:
+            errors += _not_strings("data", data)
+        if errors or not isinstance(data, dict):
+            _refuse(*errors)
+        return cls(data=data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeleteBody:
+    """What an undelete carries: versions, each once."""
+
+    versions: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> UndeleteBody:
+        """Return the versions named by ``{"version": N}`` or ``{"versions": [N, …]}``.
+
+        Raises:
+            ProblemError: ``invalid_body``, naming each place.
+        """
+        match dict(document):
+            case {"version": one, **rest} if not rest:
+                pointed = [("#/version", one)]
+            case {"versions": list(several), **rest} if several and not rest:
+                pointed = [(f"#/versions/{index}", item) for index, item in enumerate(several)]
+            case _:
+                _refuse(("#", "needs_version_or_versions"))
+        if len(pointed) > MAX_VERSIONS:
+            _refuse(("#/versions", "too_many"))
+        versions = [(pointer, _whole(item)) for pointer, item in pointed]
+        wrong = [(pointer, "not_a_version") for pointer, version in versions if version is None]
+        if wrong:
+            _refuse(*wrong)
+        return cls(versions=tuple(dict.fromkeys(each for _, each in versions if each is not None)))
+
+
+def _whole(item: object) -> int | None:
+    """The version that a number means, or None; JSON knows no whole numbers, so 6.0 is 6."""
+    if isinstance(item, float) and item.is_integer():
+        item = int(item)
+    if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= MAX_VERSION:
+        return None
+    return item
 
 
 def _not_strings(member: str, value: object) -> list[tuple[str, str]]:

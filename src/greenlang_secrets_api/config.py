@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.config import Environment, Settings
+from greenlang_secrets.development import DEVELOPMENT_ISSUER
 from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.invalidation import InvalidationConfig
+from greenlang_secrets.sensitive import SecretValue
+from greenlang_secrets_api.addresses import Network, parse_networks
+from greenlang_secrets_api.rate_policies import RatePolicies
+from greenlang_secrets_api.rate_storage_url import storage_url
 
 __all__ = ["ALGORITHMS", "ApiConfig"]
 
@@ -35,6 +43,13 @@ _AUDIENCE: Final = "GREENLANG_SECRETS_JWT_AUDIENCE"
 _FILE: Final = "GREENLANG_SECRETS_JWT_JWKS_FILE"
 _URL: Final = "GREENLANG_SECRETS_JWT_JWKS_URL"
 _ALGORITHMS: Final = "GREENLANG_SECRETS_JWT_ALGORITHMS"
+_PROXIES: Final = "GREENLANG_SECRETS_TRUSTED_PROXIES"
+_TENANT_CLAIM: Final = "GREENLANG_SECRETS_JWT_TENANT_CLAIM"
+
+# Claims with a meaning of their own: a tenant's id in one of them would be two things at once.
+_TAKEN_CLAIMS: Final = frozenset(
+    {"iss", "aud", "sub", "exp", "nbf", "iat", "jti", "platform", "permissions"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +57,27 @@ class ApiConfig:
     """Everything the service needs besides Vault.
 
     Attributes:
-        environment: decides whether a JWKS may come over plain HTTP.
+        environment: decides whether a JWKS may come over plain HTTP, and whether the bearers
+            of `make dev` are taken: in development alone.
         jwt_issuer: what a bearer's `iss` must be, to the letter.
         jwt_audience: what a bearer's `aud` must contain.
         jwks_file, jwks_url: where the issuer's public keys are; exactly one of them.
         algorithms: signature algorithms accepted.
         token_types: header `typ` accepted, in lower case.
+        jwt_tenant_claim: the claim that holds the tenant's id.
+        jwt_denylist_file: the `jti` of revoked bearers, one on a line; None revokes none, and
+            then a bearer needs no `jti`.
         max_body: octets of a request body (raft refuses values over 1 MiB with a 500).
         max_headers: octets of all header fields.
         body_timeout: seconds in which a body must have arrived.
+        rate_limits: how many requests each class of calls may make.
+        rate_limit_url: the Valkey or Redis where several replicas count together; None counts
+            in the memory of this one. A secret, since there may be a password in it.
+        drain_for: seconds to serve on after SIGTERM, while ``/readyz`` says 503.
+        trusted_proxies: whose `X-Forwarded-For` is believed.
+        audit: where the audit log is; None is read from the environment, as the next two.
+        catalogue: the database beside Vault.
+        invalidation: how changes made elsewhere are heard of.
         access_log: whether each request gives one log line (kind, never the path).
     """
 
@@ -61,14 +88,29 @@ class ApiConfig:
     environment: Environment = Environment.DEVELOPMENT
     algorithms: frozenset[str] = _DEFAULT_ALGORITHMS
     token_types: frozenset[str] = _DEFAULT_TYPES
+    jwt_tenant_claim: str = "tenant_id"
+    jwt_denylist_file: Path | None = None
     max_body: int = 768 * 1024
     max_headers: int = 16 * 1024
     body_timeout: float = 10.0
+    rate_limits: RatePolicies = field(default_factory=RatePolicies)
+    rate_limit_url: SecretValue | None = None
+    drain_for: float = 0.0
+    trusted_proxies: tuple[Network, ...] = ()
+    audit: AuditConfig | None = None
+    catalogue: CatalogueConfig | None = None
+    invalidation: InvalidationConfig | None = None
     access_log: bool = True
 
     def __post_init__(self) -> None:
         if not self.jwt_issuer:
             raise ConfigurationError(f"{_ISSUER} is empty; set it to the `iss` of your tokens.")
+        if self.jwt_issuer == DEVELOPMENT_ISSUER and self.environment != Environment.DEVELOPMENT:
+            raise ConfigurationError(
+                f"{_ISSUER} is the development issuer's, whose key lies in a developer's folder, "
+                f"and GREENLANG_SECRETS_ENVIRONMENT is {self.environment}; set it to the `iss` "
+                "of your own issuer's tokens."
+            )
         if not self.jwt_audience:
             raise ConfigurationError(
                 f"{_AUDIENCE} is empty; set it to the `aud` meant for this service."
@@ -83,6 +125,11 @@ class ApiConfig:
             raise ConfigurationError(
                 f"{_ALGORITHMS} is {','.join(sorted(self.algorithms))!r}; "
                 f"use one or more of {', '.join(sorted(ALGORITHMS))}."
+            )
+        if not self.jwt_tenant_claim or self.jwt_tenant_claim in _TAKEN_CLAIMS:
+            raise ConfigurationError(
+                f"{_TENANT_CLAIM} is {self.jwt_tenant_claim!r}; name a claim that means nothing "
+                "else, such as tenant_id."
             )
 
     @classmethod
@@ -100,16 +147,23 @@ class ApiConfig:
         settings = Settings(os.environ if environ is None else environ)
         algorithms = _names(settings.text("JWT_ALGORITHMS"))
         types = _names(settings.text("JWT_TYPES"))
+        place = Environment.parse(environment or settings.text("ENVIRONMENT") or "development")
         return cls(
-            environment=Environment.parse(
-                environment or settings.text("ENVIRONMENT") or "development"
-            ),
+            environment=place,
             jwt_issuer=_required(settings, "JWT_ISSUER", "the `iss` of your tokens"),
             jwt_audience=_required(settings, "JWT_AUDIENCE", "the `aud` meant for this service"),
             jwks_file=settings.file("JWT_JWKS_FILE"),
             jwks_url=settings.text("JWT_JWKS_URL"),
             algorithms=algorithms or _DEFAULT_ALGORITHMS,
             token_types=frozenset(name.lower() for name in types) or _DEFAULT_TYPES,
+            rate_limits=RatePolicies.from_settings(settings),
+            rate_limit_url=storage_url(settings, place),
+            drain_for=settings.number("DRAIN_SECONDS", 0.0),
+            trusted_proxies=parse_networks(
+                settings.text("TRUSTED_PROXIES") or "", setting=_PROXIES
+            ),
+            jwt_tenant_claim=settings.text("JWT_TENANT_CLAIM") or "tenant_id",
+            jwt_denylist_file=settings.file("JWT_DENYLIST_FILE"),
             access_log=settings.flag("ACCESS_LOG", default=True),
         )
 

@@ -1,7 +1,7 @@
 """The outermost layer: the request's id, headers of every answer, the access log, and the
 one place where an exception becomes a problem.
 
-Pure ASGI. A log line names the route's kind and never the path; an exception of nobody's
+Pure ASGI. A log line has the route's template and never the path; an exception of nobody's
 own is logged by its class and place, without its text and without locals.
 """
 
@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +27,10 @@ _log: Final = logging.getLogger("greenlang_secrets_api")
 _access: Final = logging.getLogger("greenlang_secrets_api.access")
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_TRACEPARENT: Final = re.compile(
+    rb"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}"
+    rb"(?P<more>-.*)?\Z"
+)
 _INFO: Final = "greenlang_secrets_api.info"
 
 COMMON_HEADERS: Final[tuple[Header, ...]] = (
@@ -35,16 +39,35 @@ COMMON_HEADERS: Final[tuple[Header, ...]] = (
     (b"vary", b"Authorization"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 )
 """On every answer, errors among them: a cache in between must keep none of it."""
+
+_NOTHING: Final[Header] = (
+    b"content-security-policy",
+    b"default-src 'none'; frame-ancestors 'none'",
+)
 
 
 @dataclass(slots=True)
 class RequestInfo:
-    """What is known of a request beside the scope, for its log line and problems."""
+    """What is known of a request beside the scope, for its log line, problems and audit records.
+
+    Attributes:
+        request_id: the caller's `X-Request-ID`, or one made here.
+        trace_id: that of the caller's `traceparent`.
+        address: the IP address it came from, once `Dispatch` has looked.
+        began: `time.perf_counter` at its beginning.
+        route: the template of its target; never the path.
+        headers: what the answer carries besides its own, whatever comes of the request.
+    """
 
     request_id: str
-    kind: str = "other"
+    trace_id: str | None = None
+    address: str = ""
+    began: float = field(default_factory=time.perf_counter)
+    route: str = "other"
+    headers: tuple[Header, ...] = ()
 
 
 def request_info(scope: Scope) -> RequestInfo:
@@ -65,16 +88,21 @@ class Correlation:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        info = scope[_INFO] = RequestInfo(_request_id(scope["headers"]))
+        info = scope[_INFO] = RequestInfo(
+            _request_id(scope["headers"]),
+            trace_id=_trace_id(scope["headers"]),
+        )
         status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                request_id = (b"x-request-id", info.request_id.encode())
-                message["headers"] = [*message["headers"], *COMMON_HEADERS, request_id]
+                headers = [*message["headers"], *info.headers, *COMMON_HEADERS]
+                headers.append((b"x-request-id", info.request_id.encode()))
+                if not any(name == _NOTHING[0] for name, _ in message["headers"]):
+                    headers.append(_NOTHING)  # a page that shows something has a policy of its own
+                message["headers"] = headers
             await send(message)
 
         try:
@@ -91,11 +119,12 @@ class Correlation:
                 _access.info(
                     "http.request",
                     extra={
-                        "kind": info.kind,
+                        "route": info.route,
                         "method": scope["method"],
                         "status": status,
-                        "duration": round(time.perf_counter() - began, 6),
+                        "duration": round(time.perf_counter() - info.began, 6),
                         "request_id": info.request_id,
+                        "trace_id": info.trace_id,
                     },
                 )
 
@@ -105,6 +134,17 @@ def _request_id(headers: list[Header]) -> str:
     if len(found) == 1 and _REQUEST_ID.match(found[0]):
         return found[0].decode()
     return secrets.token_hex(16)
+
+
+def _trace_id(headers: list[Header]) -> str | None:
+    """W3C Trace Context, 3.2: one header, of which later versions only add to the end."""
+    found = [value for name, value in headers if name == b"traceparent"]
+    match = _TRACEPARENT.match(found[0]) if len(found) == 1 else None
+    if match is None or match["version"] == b"ff" or match["trace"] == b"0" * 32:
+        return None
+    if match["span"] == b"0" * 16 or (match["version"] == b"00" and match["more"]):
+        return None
+    return match["trace"].decode()
 
 
 def _report(error: Exception, info: RequestInfo) -> None:

@@ -1,47 +1,60 @@
-"""Cursors: where the next page begins, bound to the scope and the listing it came from.
+"""Cursors: where a listing goes on, signed for the listing and the scope it came from.
 
-Opaque to the caller, and checked when it comes back, so that a cursor of one tenant or
-prefix is refused in another. It names only what that listing has already shown.
+Opaque to the caller. One that was altered, or is another tenant's or prefix's, is refused,
+by a key that Vault holds, so that every replica reads what another has sealed.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 from typing import Final
 
 from greenlang_secrets.paths import Scope
+from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.problems import ProblemError
 
-__all__ = ["open_cursor", "seal_cursor"]
+__all__ = ["Cursors"]
 
-_MAX_LENGTH: Final = 2048  # two paths of 512 octets, a tenant and the base64 around them
-
-
-def seal_cursor(scope: Scope, listing: str, after: str) -> str:
-    """Return the cursor for what comes after `after` in `listing` of `scope`."""
-    text = json.dumps([str(scope), listing, after], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+_MAX_LENGTH: Final = 1024  # a path of 512 octets and the tag, in base64
+_TAG: Final = 16  # octets of the HMAC: nobody tries 2**128 cursors
 
 
-def open_cursor(cursor: str, scope: Scope, listing: str) -> str:
-    """Return what `seal_cursor` was given as `after`.
+class Cursors:
+    """The cursors of one listing in one scope."""
 
-    Raises:
-        ProblemError: ``invalid_cursor``, it is none of ours, or of another listing or scope.
-    """
-    after = _read(cursor) if len(cursor) <= _MAX_LENGTH else None
-    # Made anew for this scope and listing it must be the same to the letter: that refuses
-    # those of others and second spellings alike.
-    if after is None or seal_cursor(scope, listing, after) != cursor:
+    def __init__(self, key: SecretValue, scope: Scope, listing: str) -> None:
+        self._key = key
+        # As a list in JSON: no two scopes and listings run together into one text.
+        self._about = json.dumps([scope.key, listing]).encode()
+
+    def seal(self, after: str) -> str:
+        """Return the cursor for what comes after `after`."""
+        text = after.encode()
+        return base64.urlsafe_b64encode(self._tag(text) + text).decode().rstrip("=")
+
+    def open(self, cursor: str) -> str:
+        """Return what `seal` was given.
+
+        Raises:
+            ProblemError: ``invalid_cursor``, it is none of this listing's, or altered.
+        """
+        if len(cursor) <= _MAX_LENGTH:
+            try:
+                raw = base64.b64decode(
+                    cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True
+                )
+                after = raw[_TAG:].decode()
+            except ValueError:
+                raise ProblemError("invalid_cursor") from None
+            # Sealed anew it must be the same to the letter: base64 has second spellings.
+            if hmac.compare_digest(self.seal(after), cursor):
+                return after
         raise ProblemError("invalid_cursor")
-    return after
 
-
-def _read(cursor: str) -> str | None:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        _, _, after = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, RecursionError):
-        return None
-    return after if isinstance(after, str) else None
+    def _tag(self, text: bytes) -> bytes:
+        key = self._key.reveal().encode()
+        message = len(self._about).to_bytes(4) + self._about + text
+        return hmac.new(key, message, hashlib.sha256).digest()[:_TAG]

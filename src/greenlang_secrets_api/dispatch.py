@@ -1,35 +1,61 @@
 """From a request to the one endpoint that answers it, through the checks in their order.
 
 Sizes (413, 431), authentication (401), the path's grammar and the method (400, 405), the
-query (400), permission (403), the body (408, 413, 415, 422), and only then the endpoint,
-which is the first to speak to Vault. Whoever fails an early check learns nothing of the
-later ones.
+rate (429), the query (400), permission (403), the body (406, 408, 413, 415, 422), and only
+then the endpoint, which is the first to speak to Vault. Whoever fails an early check learns
+nothing of the later ones. From permission on, everything is recorded before it is answered.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenlang_secrets.access import Principal, TenantContext
-from greenlang_secrets.errors import AccessDenied, InvalidPath
+from greenlang_secrets.errors import (
+    AccessDenied,
+    InvalidPath,
+    OutcomeUnknown,
+)
 from greenlang_secrets.paths import Tenant, TenantId
+from greenlang_secrets_api.accepting import check_accept
+from greenlang_secrets_api.addresses import client_address, counted_as
 from greenlang_secrets_api.answers import Answer, Header
+from greenlang_secrets_api.auditing import AuditedRequest, record_refused_bearer
 from greenlang_secrets_api.bodies import read_document
 from greenlang_secrets_api.config import ApiConfig
-from greenlang_secrets_api.correlation import request_info
-from greenlang_secrets_api.endpoints import Call, EndpointTable
-from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.correlation import RequestInfo, request_info
+from greenlang_secrets_api.endpoints import Call, Endpoint, EndpointTable, Noted
+from greenlang_secrets_api.idempotency import key_of, once
+from greenlang_secrets_api.overload import deadline
+from greenlang_secrets_api.problems import ProblemError, problem_of
 from greenlang_secrets_api.queries import parse_query
+from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.state import State
-from greenlang_secrets_api.targets import Kind, Target, is_ours, is_plain, parse
+from greenlang_secrets_api.targets import ROUTES, Kind, Target, is_ours, is_plain, parse
 
 __all__ = ["Dispatch"]
 
+FRESH_COST: Final = 10
+"""What a read with `fresh=true` counts as: it always asks Vault."""
+
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that found its endpoint."""
+
+    target: Target
+    endpoint: Endpoint
+    principal: Principal | None
+    noted: Noted
+    scope: Scope
+    receive: Receive
 
 
 class Dispatch:
@@ -48,8 +74,9 @@ class Dispatch:
         self._check_sizes(scope["headers"])
         raw_path: bytes = scope["raw_path"]
         if is_ours(raw_path):
-            answer = await self._answer(raw_path, scope, receive)
-            await answer.send(send)
+            with scope["state"]["work"].work():
+                answer = await self._answer(raw_path, scope, receive)
+                await answer.send(send)
         elif is_plain(raw_path):
             await self._app(scope, receive, send)
         else:
@@ -58,36 +85,72 @@ class Dispatch:
     async def _answer(self, raw_path: bytes, scope: Scope, receive: Receive) -> Answer:
         state: State = scope["state"]
         headers: list[Header] = scope["headers"]
+        info = request_info(scope)
+        info.address = client_address(scope, self._config.trusted_proxies)
         target = _parsed(raw_path)
         if isinstance(target, InvalidPath):
-            request_info(scope).kind = "invalid"
-            await state["authenticator"].authenticate(headers)
+            info.route = "invalid"
+            await self._principal(None, state, headers, info)
             raise target
-        request_info(scope).kind = target.kind
-        principal = await self._principal(target, state, headers)
+        info.route = ROUTES[target.kind]
+        principal = await self._principal(target, state, headers, info)
         endpoint = self._endpoints.find(target, scope["method"])
-        query = parse_query(scope["query_string"], endpoint.parameters)
-        context = None if principal is None else _context(principal, query)
+        info.headers = await _counted(state["limiter"], principal, endpoint, target, scope)
+        noted = Noted(action=endpoint.action, path=target.path)
+        asked = _Asked(target, endpoint, principal, noted, scope, receive)
+        if principal is None or not endpoint.audited:
+            return await self._perform(asked)
+        await state["keyring"].keys()  # without them no record can be made
+        record = AuditedRequest(state["audit_log"], info, principal, endpoint, noted)
+        try:
+            answer = await self._perform(asked, record)
+        except Exception as error:
+            if isinstance(error, OutcomeUnknown) and endpoint.changes:
+                state["indexing"].changed(record.scope, target.path or "")
+            await record.failed(error)
+            raise
+        await record.answered(answer)
+        return answer
+
+    async def _perform(self, asked: _Asked, record: AuditedRequest | None = None) -> Answer:
+        endpoint, headers = asked.endpoint, asked.scope["headers"]
+        query = parse_query(asked.scope["query_string"], endpoint.parameters)
+        context = None if asked.principal is None else _context(asked.principal, query)
+        if record is not None and context is not None:
+            record.scope = context.scope
         if not endpoint.allows(context):
             raise AccessDenied
+        check_accept(headers)
         document: Mapping[str, object] = {}
-        if endpoint.takes_body:
+        if endpoint.takes_body is not None:
             document = await read_document(
-                receive,
+                asked.receive,
                 headers,
+                media_type=endpoint.takes_body,
                 limit=self._config.max_body,
                 within=self._config.body_timeout,
             )
-        return await endpoint.handler(
-            Call(
-                target=target,
+        body = endpoint.body(document)
+        key = key_of(headers) if endpoint.takes_key else None
+
+        async def work() -> Answer:
+            if record is not None:
+                await record.intent()
+            return await endpoint.handler(call)
+
+        with deadline(changes=endpoint.changes) as until:
+            call = Call(
+                target=asked.target,
                 query=query,
                 headers=headers,
-                state=state,
+                state=asked.scope["state"],
                 context=context,
+                noted=asked.noted,
+                deadline=until,
                 document=document,
+                body=body,
             )
-        )
+            return await (work() if key is None else once(call, endpoint.method, key, work))
 
     def _check_sizes(self, headers: list[Header]) -> None:
         total = 0
@@ -101,15 +164,19 @@ class Dispatch:
             raise ProblemError("headers_too_large")
 
     async def _principal(
-        self, target: Target, state: State, headers: list[Header]
+        self, target: Target | None, state: State, headers: list[Header], info: RequestInfo
     ) -> Principal | None:
         try:
             return await state["authenticator"].authenticate(headers)
-        except ProblemError:
+        except ProblemError as error:
             # Health is public, and a bearer only adds to it: a probe with an expired one
             # still wants to know.
-            if target.kind is Kind.HEALTH:
+            if target is not None and target.kind is Kind.HEALTH:
                 return None
+            code, problem = problem_of(error)
+            if problem.status == 401:
+                await state["limiter"].refused(info.address)
+                await record_refused_bearer(state["audit_log"], info, code, problem.status)
             raise
 
 
@@ -119,6 +186,25 @@ def _parsed(raw_path: bytes) -> Target | InvalidPath:
         return parse(raw_path)
     except InvalidPath as error:
         return error
+
+
+async def _counted(
+    limiter: RateLimiter,
+    principal: Principal | None,
+    endpoint: Endpoint,
+    target: Target,
+    scope: Scope,
+) -> tuple[Header, ...]:
+    """Count the request, and return the headers that tell what is left."""
+    if endpoint.rate is None:  # `EndpointTable` refuses this
+        return ()
+    if principal is None:
+        return await limiter.hit("", counted_as(request_info(scope).address), endpoint.rate)
+    # Before the query is parsed: whoever spells it otherwise is refused for that.
+    cost = FRESH_COST if b"fresh=true" in scope["query_string"] else 1
+    return await limiter.hit(
+        principal.home.key, principal.subject, endpoint.rate, cost=cost, path=target.path
+    )
 
 
 def _context(principal: Principal, query: Mapping[str, str]) -> TenantContext:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
+
+import anyio
 
 from greenlang_secrets.access import Action, TenantContext, decide
 from greenlang_secrets.errors import AccessDenied, ConfigurationError
+from greenlang_secrets.model import SecretType
 from greenlang_secrets.view import SecretsView
 from greenlang_secrets_api.answers import Answer, Header
 from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.rate_policies import RateClass
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.targets import METHODS, Kind, Target, methods
 
@@ -25,21 +28,11 @@ __all__ = [
     "Endpoint",
     "EndpointTable",
     "Handler",
+    "Noted",
     "Public",
     "RateClass",
     "scoped",
 ]
-
-
-class RateClass(StrEnum):
-    """What a call counts against."""
-
-    READ = "read"
-    LIST = "list"
-    WRITE = "write"
-    ADMIN = "admin"
-    ROTATE = "rotate"
-    PROBE = "probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +42,44 @@ class Public:
 
 PUBLIC: Final = Public()
 
+B = TypeVar("B")
+
+
+@dataclass(slots=True, kw_only=True)
+class Noted:
+    """What an endpoint notes while it works, for the audit record and for who follows changes.
+
+    Attributes:
+        action: what is done, where the target and method alone do not say it.
+        path: the secret's path, or the prefix of a listing.
+        version: what was given or made.
+        cache: where a value came from: ``hit``, ``miss`` or ``stale``.
+        reason: the caller's `Audit-Reason`.
+        secret_type: what the secret is declared as.
+        repeated: the answer is that of an earlier request, by its `Idempotency-Key`.
+    """
+
+    action: Action
+    path: str | None = None
+    version: int | None = None
+    cache: str | None = None
+    reason: str | None = None
+    secret_type: SecretType | None = None
+    repeated: bool = False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request, after every check that needs no Vault.
 
     Attributes:
+        noted: what the endpoint notes besides its answer.
+        deadline: cancels the endpoint when its time is over; see `extend`.
         query: its parameters, each once and each known to the endpoint.
         headers: as received, names in lower case.
         context: who acts in which scope; None only at a public endpoint without a bearer.
         document: the JSON object of the body; empty where the endpoint takes none.
+        body: what `Endpoint.body` made of it; see `body_as`.
     """
 
     target: Target
@@ -66,7 +87,10 @@ class Call:
     headers: Iterable[Header]
     state: State
     context: TenantContext | None
+    noted: Noted
+    deadline: anyio.CancelScope | None = field(default=None, repr=False)
     document: Mapping[str, object] = field(default_factory=dict, repr=False)
+    body: object = field(default=None, repr=False)
 
     @property
     def path(self) -> str:
@@ -90,6 +114,17 @@ class Call:
         context = self.acting
         return self.state["service"].scoped(context)
 
+    def body_as(self, kind: type[B]) -> B:
+        """Return the body, which the endpoint's declaration makes one of `kind`."""
+        if not isinstance(self.body, kind):
+            raise TypeError(f"the endpoint's body is no {kind.__name__}")
+        return self.body
+
+    def extend(self, seconds: float) -> None:
+        """Give the endpoint `seconds` more, which it waits for its caller."""
+        if self.deadline is not None:
+            self.deadline.deadline += seconds
+
     def header(self, name: bytes) -> str | None:
         """Return a header, several of one name joined as RFC 9110, 5.3 has it."""
         found = [value for known, value in self.headers if known == name]
@@ -112,7 +147,10 @@ class Endpoint:
         access: the actions of which the caller must be allowed one, or `PUBLIC`.
         rate: what its calls count against.
         parameters: the query parameters it knows; see `scoped`.
-        takes_body: whether it reads a JSON object.
+        body: reads the JSON object of the body into what the endpoint takes, or refuses it.
+        takes_body: the media type of the JSON object it reads; None where it reads none.
+        changes: whether it changes something: its intent is recorded before it begins.
+        takes_key: whether an `Idempotency-Key` makes a repetition give the first answer.
     """
 
     kind: Kind
@@ -121,7 +159,20 @@ class Endpoint:
     access: tuple[Action, ...] | Public | None = None
     rate: RateClass | None = None
     parameters: frozenset[str] = scoped()
-    takes_body: bool = False
+    takes_body: bytes | None = None
+    body: Callable[[Mapping[str, object]], object] = dict
+    changes: bool = False
+    takes_key: bool = False
+
+    @property
+    def action(self) -> Action:
+        """What it does, as its audit records say unless it notes something narrower."""
+        return self.access[0] if isinstance(self.access, tuple) and self.access else Action.STATUS
+
+    @property
+    def audited(self) -> bool:
+        """Whether its requests are recorded: all but those that need no bearer."""
+        return not isinstance(self.access, Public)
 
     def allows(self, context: TenantContext | None) -> bool:
         """Return whether `context` may call it."""

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from greenlang_secrets_api.watched_file import FileContentError
+
 __all__ = ["JwksError", "VerificationKey", "parse_jwks"]
 
 MAX_KID: Final = 128
@@ -31,7 +33,7 @@ _PUBLIC_MEMBERS: Final = ("kty", "n", "e", "crv", "x", "y")
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
-class JwksError(ValueError):
+class JwksError(FileContentError):
     """The document is no JWKS, or holds no key that can be used; the text says which."""
 
 
@@ -46,8 +48,8 @@ class VerificationKey:
 def parse_jwks(raw: bytes) -> dict[str, VerificationKey]:
     """Return the keys of a JWKS document by key id.
 
-    Left out are keys without an id, for encryption, symmetric ones, RSA keys under 2048
-    bits and types that are not known here.
+    Left out are keys without an id, those not for verifying (`use`, `key_ops`), symmetric
+    ones, RSA keys under 2048 bits and types that are not known here.
 
     Raises:
         JwksError: it is no JWKS, or nothing is left.
@@ -79,7 +81,7 @@ def _key(entry: Mapping[str, Any]) -> VerificationKey | None:
     declared = entry.get("alg")
     if declared is not None:
         algorithms &= {declared} if isinstance(declared, str) else frozenset()
-    if not algorithms or entry.get("use", "sig") != "sig":
+    if not algorithms or entry.get("use", "sig") != "sig" or not _may_verify(entry):
         return None
     public = {name: entry[name] for name in _PUBLIC_MEMBERS if name in entry}
     try:
@@ -93,6 +95,12 @@ def _key(entry: Mapping[str, Any]) -> VerificationKey | None:
             return VerificationKey(algorithms, key)
         case _:
             return None
+
+
+def _may_verify(entry: Mapping[str, Any]) -> bool:
+    """RFC 7517, 4.3: where a key's operations are listed, verifying must be among them."""
+    operations = entry.get("key_ops", ["verify"])
+    return isinstance(operations, list) and "verify" in operations
 
 
 def _algorithms(entry: Mapping[str, Any]) -> frozenset[str]:

@@ -15,37 +15,40 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-import anyio.to_thread
 
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets_api.jwks import JwksError, VerificationKey, parse_jwks
 from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.watched_file import FileContentError, WatchedFile
 
 __all__ = ["FileKeys", "UrlKeys"]
 
 _log: Final = logging.getLogger("greenlang_secrets_api.keys")
 
-FILE_CHECK: Final = 1.0  # seconds between two looks at the file's time
 MAX_DOCUMENT: Final = 256 * 1024  # octets of a JWKS
 FETCH_TIMEOUT: Final = 5.0  # seconds for one fetch
 RETRY_FIRST: Final = 1.0  # seconds between attempts while there is no key at all
 RETRY: Final = 30.0  # seconds between attempts otherwise; also for an unknown key id
-KEEP: Final = 24 * 3600.0  # seconds that keys are used while the issuer cannot be asked
+KEEP: Final = 24 * 3600.0  # seconds past max-age that keys are used while the issuer is down
 MAX_AGE: Final = (300.0, 24 * 3600.0)  # what Cache-Control's max-age is clamped to, seconds
 
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=([0-9]{1,9})(?:$|[\s,;])")
 
 
 class FileKeys:
-    """Keys of a JWKS file, read anew within a second of its modification."""
+    """Keys of a JWKS file, read anew within a second of its change."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._keys: Mapping[str, VerificationKey] = {}
-        self._stamp: tuple[int, int] = (0, 0)
-        self._looked_at = 0.0
-        self.generation = 0
+        self._file: WatchedFile[Mapping[str, VerificationKey]] = WatchedFile(
+            path, limit=MAX_DOCUMENT, parse=parse_jwks, log=_log, event="jwks.reload_failed"
+        )
+
+    @property
+    def generation(self) -> int:
+        """Rises when the keys change."""
+        return self._file.generation
 
     async def open(self) -> None:
         """Read the file for the first time.
@@ -54,9 +57,9 @@ class FileKeys:
             ConfigurationError: it cannot be read, or holds no usable key.
         """
         try:
-            await anyio.to_thread.run_sync(self._reload)
-        except (OSError, JwksError) as error:
-            why = error if isinstance(error, JwksError) else "it cannot be read"
+            await self._file.open()
+        except (OSError, FileContentError) as error:
+            why = error if isinstance(error, FileContentError) else "it cannot be read"
             raise ConfigurationError(
                 f"GREENLANG_SECRETS_JWT_JWKS_FILE is {str(self._path)!r}: {why}; "
                 "give the issuer's JWKS."
@@ -64,28 +67,11 @@ class FileKeys:
 
     async def refresh(self) -> None:
         """Look whether the file has changed, at most once a second."""
-        now = time.monotonic()
-        if now - self._looked_at < FILE_CHECK:
-            return
-        self._looked_at = now
-        try:
-            await anyio.to_thread.run_sync(self._reload)
-        except (OSError, JwksError) as error:
-            _log.warning("jwks.reload_failed", extra={"error": type(error).__name__})
+        await self._file.refresh()
 
     async def find(self, kid: str) -> VerificationKey | None:
         """Return the key of that id, or None."""
-        return self._keys.get(kid)
-
-    def _reload(self) -> None:
-        status = self._path.stat()
-        stamp = (status.st_mtime_ns, status.st_ino)
-        if stamp == self._stamp:
-            return
-        with self._path.open("rb") as file:
-            keys = parse_jwks(file.read(MAX_DOCUMENT))
-        self._keys, self._stamp = keys, stamp
-        self.generation += 1
+        return self._file.value.get(kid)
 
 
 class UrlKeys:
@@ -109,16 +95,16 @@ class UrlKeys:
         Raises:
             ProblemError: ``keys_unavailable``, there is none, or none young enough.
         """
-        age = time.monotonic() - self._fetched_at
-        if age < self._max_age:
+        overdue = self._overdue()
+        if overdue < 0:
             return
-        if age < KEEP:
+        if overdue < KEEP:
             self._start(RETRY)
             return
         flight = self._start(RETRY_FIRST)
         if flight is not None:
             await asyncio.shield(flight)
-        if time.monotonic() - self._fetched_at >= KEEP:
+        if self._overdue() >= KEEP:
             raise ProblemError("keys_unavailable")
 
     async def find(self, kid: str) -> VerificationKey | None:
@@ -128,6 +114,10 @@ class UrlKeys:
             if flight is not None:
                 await asyncio.shield(flight)
         return self._keys.get(kid)
+
+    def _overdue(self) -> float:
+        """Seconds since the keys should have been fetched anew; negative before that."""
+        return time.monotonic() - self._fetched_at - self._max_age
 
     def _start(self, pause: float) -> asyncio.Task[None] | None:
         """Return the fetch under way, or a new one unless the last began within `pause`."""

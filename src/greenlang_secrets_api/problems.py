@@ -8,9 +8,9 @@ from typing import Final
 
 from greenlang_secrets.errors import SecretDeleted, SecretsError, VaultUnavailable
 from greenlang_secrets_api.answers import Answer, Header, json_answer
-from greenlang_secrets_api.problem_table import PROBLEMS
+from greenlang_secrets_api.problem_table import PROBLEMS, Problem
 
-__all__ = ["ProblemError", "problem_answer"]
+__all__ = ["ProblemError", "problem_answer", "problem_of"]
 
 TYPE_PREFIX: Final = "https://greenlang.io/problems/"
 RETRY_AFTER: Final = 5
@@ -41,17 +41,28 @@ class ProblemError(Exception):
         self.headers = headers
 
 
-def problem_answer(error: Exception, request_id: str) -> Answer:
-    """Return the answer for `error`; one that is nobody's own is `internal`."""
+def problem_of(error: Exception) -> tuple[str, Problem]:
+    """Return the code and the row for `error`; one that is nobody's own is `internal`."""
     match error:
         case ProblemError():
-            code, facts, errors, headers = error.code, {}, error.errors, error.headers
+            code = error.code
         case SecretsError():
             code = _code(error)
+        case _:
+            code = "internal"
+    return code, PROBLEMS.get(code, PROBLEMS["internal"])
+
+
+def problem_answer(error: Exception, request_id: str) -> Answer:
+    """Return the answer for `error`."""
+    code, row = problem_of(error)
+    match error:
+        case ProblemError():
+            facts, errors, headers = {}, error.errors, error.headers
+        case SecretsError():
             facts, errors, headers = error.facts, _pointed(error), ()
         case _:
-            code, facts, errors, headers = "internal", {}, (), ()
-    row = PROBLEMS.get(code, PROBLEMS["internal"])
+            facts, errors, headers = {}, (), ()
     body: dict[str, object] = {
         "type": TYPE_PREFIX + code.replace("_", "-"),
         "title": row.title,

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from greenlang_secrets.audit import AuditLog
+from greenlang_secrets.catalogue import Catalogue
+from greenlang_secrets.invalidation import Invalidation
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api.auth import Authenticator
 from greenlang_secrets_api.health_check import HealthCheck
+from greenlang_secrets_api.indexing import Indexing
+from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.overload import WorkLimit
+from greenlang_secrets_api.rate_limit import RateLimiter
 
 __all__ = ["State"]
 
@@ -20,6 +27,13 @@ class State(TypedDict):
     """
 
     service: SecretsService
+    audit_log: AuditLog
+    keyring: Keyring
+    work: WorkLimit
+    limiter: RateLimiter
+    invalidation: Invalidation
+    catalogue: Catalogue
+    indexing: Indexing
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics

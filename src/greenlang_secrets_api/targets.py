@@ -18,6 +18,7 @@ from greenlang_secrets.paths import RESERVED_FIRST, RESERVED_LAST, SecretPath
 __all__ = [
     "METHODS",
     "PREFIX",
+    "ROUTES",
     "Kind",
     "Target",
     "is_ours",
@@ -35,7 +36,7 @@ _PLAIN: Final = re.compile(rb"(/[A-Za-z0-9][A-Za-z0-9._-]*)*/?\Z")
 
 
 class Kind(StrEnum):
-    """What a target is; also what the access log shows instead of the path."""
+    """What a target is."""
 
     LIST = "list"
     SECRET = "secret"  # noqa: S105  # a kind's name
@@ -58,7 +59,7 @@ class Target:
 
 METHODS: Final[dict[Kind, tuple[str, ...]]] = {
     Kind.LIST: ("GET",),
-    Kind.SECRET: ("GET", "HEAD", "POST", "PUT", "DELETE"),
+    Kind.SECRET: ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
     Kind.VERSIONS: ("GET",),
     Kind.UNDELETE: ("POST",),
     Kind.ROTATE: ("POST",),
@@ -68,6 +69,19 @@ METHODS: Final[dict[Kind, tuple[str, ...]]] = {
     Kind.STATUS: ("GET",),
 }
 """The methods of each kind; `methods` narrows the schedule's to those of one target."""
+
+ROUTES: Final[dict[Kind, str]] = {
+    Kind.LIST: PREFIX,
+    Kind.SECRET: PREFIX + "/{path}",
+    Kind.VERSIONS: PREFIX + "/{path}/versions",
+    Kind.UNDELETE: PREFIX + "/{path}/undelete",
+    Kind.ROTATE: PREFIX + "/rotate/{path}",
+    Kind.ROTATION_STATUS: PREFIX + "/rotation/status",
+    Kind.ROTATION_SCHEDULE: PREFIX + "/rotation/schedule",
+    Kind.HEALTH: PREFIX + "/health",
+    Kind.STATUS: PREFIX + "/status",
+}
+"""What logs show of a target: its template, never the path."""
 
 _SCHEDULE_LISTED: Final = ("GET",)
 _SCHEDULE_OF_ONE: Final = ("PUT", "DELETE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from api.live import Api, running
 from greenlang_secrets.config import AuthConfig, CacheConfig, SecretsServiceConfig
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.config import ApiConfig
+from greenlang_secrets_api.rate_policies import RatePolicies
+
+UNLIMITED = RatePolicies(**dict.fromkeys(RatePolicies.__dataclass_fields__))
+"""Tests ask faster than callers may; those of the limits have a service of their own."""
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +30,9 @@ def issuer() -> Issuer:
 @pytest.fixture(scope="session")
 def api_config(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> ApiConfig:
     jwks: Path = issuer.write(tmp_path_factory.mktemp("jwks") / "jwks.json")
-    return ApiConfig(jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwks_file=jwks)
+    return ApiConfig(
+        jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwks_file=jwks, rate_limits=UNLIMITED
+    )
 
 
 def service_config_for(server: Any, mount: str) -> SecretsServiceConfig:
@@ -62,9 +69,34 @@ def mount(vault_server: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-def api(vault_server: Any, mount: str, api_config: ApiConfig) -> Iterator[Api]:
-    with running(service_config_for(vault_server, mount), api_config) as api:
+def audit_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The audit log of `api`."""
+    return tmp_path_factory.mktemp("audit") / "audit.jsonl"
+
+
+@pytest.fixture(scope="session")
+def api(vault_server: Any, mount: str, api_config: ApiConfig, audit_file: Path) -> Iterator[Api]:
+    config = service_config_for(vault_server, mount)
+    with running(config, api_config, audit_file=audit_file) as api:
         yield api
+
+
+@pytest.fixture
+def environment(
+    vault_server: Any, mount: str, api_config: ApiConfig, tmp_path: Path
+) -> dict[str, str]:
+    """What a process of the service is configured by."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "GREEN"))}
+    return own | {
+        "VAULT_ADDR": vault_server.addr,
+        "VAULT_TOKEN": vault_server.root_token,
+        "GREENLANG_SECRETS_KV_MOUNT": mount,
+        "GREENLANG_SECRETS_STATE_DIR": str(tmp_path / "state"),
+        "GREENLANG_SECRETS_TENANT_TOKEN_ROLE": "none",
+        "GREENLANG_SECRETS_JWT_ISSUER": ISSUER,
+        "GREENLANG_SECRETS_JWT_AUDIENCE": AUDIENCE,
+        "GREENLANG_SECRETS_JWT_JWKS_FILE": str(api_config.jwks_file),
+    }
 
 
 @pytest.fixture

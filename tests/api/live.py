@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.server import ApiServer, bind
+from support.openapi_replies import described
 
 BASE = "/api/v1/secrets"
+
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where the audit log of tests of something else is: the disk of a busy machine now and then takes
+longer than the half second after which the service answers 503, as it should.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send one request, its target as written; `path` without a leading slash, or empty,
-        is below the base.
+        is below the base. The answer must be one that the OpenAPI document describes.
         """
         target = (
             path
@@ -80,7 +91,11 @@ class Api:
                 allow_redirects=False,
             ) as response,
         ):
-            return Reply(response.status, response.headers.copy(), await response.read())
+            reply = Reply(response.status, response.headers.copy(), await response.read())
+        assert described().faults(method, target, reply.status, reply.headers, reply.body) == [], (
+            reply
+        )
+        return reply
 
     async def raw(self, octets: bytes, *, within: float = 5.0) -> bytes:
         """Send octets as they are, and return all that comes until the connection ends."""
@@ -95,8 +110,31 @@ class Api:
 
 
 @contextmanager
-def running(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iterator[Api]:
-    """Run the service in a thread of its own, on uvloop, as `serve` does."""
+def running(
+    service_config: SecretsServiceConfig, api_config: ApiConfig, *, audit_file: Path | None = None
+) -> Iterator[Api]:
+    """Run the service in a thread of its own, on uvloop, as `serve` does.
+
+    What it keeps goes at the end, unless a place is named.
+    """
+    with (
+        tempfile.TemporaryDirectory(dir=MEMORY) as state,
+        _serving(service_config, keeping(api_config, Path(state), audit_file)) as api,
+    ):
+        yield api
+
+
+def keeping(config: ApiConfig, folder: Path, audit_file: Path | None = None) -> ApiConfig:
+    """The settings, with what the service keeps in `folder`, unless they say where."""
+    return replace(
+        config,
+        audit=config.audit or AuditConfig(log=audit_file or folder / "audit.jsonl"),
+        catalogue=config.catalogue or CatalogueConfig.of(f"sqlite:///{folder}/catalogue.sqlite3"),
+    )
+
+
+@contextmanager
+def _serving(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iterator[Api]:
     ready = threading.Event()
     urls: list[str] = []
 
@@ -105,7 +143,7 @@ def running(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Iter
         ready.set()
 
     app = create_app(service_config=service_config, api_config=api_config)
-    server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready)
+    server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready, drain_for=api_config.drain_for)
 
     def run() -> None:
         try:

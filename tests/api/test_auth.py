@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import os
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from api.issuer import AUDIENCE, ISSUER, Issuer
+from api.bearers import DEFECTS, b64
+from api.issuer import AUDIENCE, Issuer
 from greenlang_secrets.access import Permission
 from greenlang_secrets.paths import TenantId
 from greenlang_secrets_api import auth
@@ -42,87 +38,14 @@ async def authenticator(api_config: ApiConfig) -> Authenticator:
     return Authenticator(api_config, keys)
 
 
-def b64(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
-
-
-def forged(header: dict[str, Any], claims: dict[str, Any], signature: bytes = b"") -> str:
-    return f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}.{b64(signature)}"
-
-
-def signed_with_public_key(issuer: Issuer) -> str:
-    """The classic forgery: the public key, which everybody has, as an HMAC secret."""
-    text = forged({"alg": "HS256", "typ": "JWT", "kid": "rsa"}, issuer.claims()).rstrip(".")
-    digest = hmac.new(issuer.public_pem(), text.encode(), hashlib.sha256).digest()
-    return f"{text}.{b64(digest)}"
-
-
-def twice(issuer: Issuer) -> str:
-    """A signed payload that has a claim twice."""
-    payload = json.dumps(issuer.claims())[:-1] + ', "tenant_id": "globex"}'
-    return jwt.PyJWS().encode(
-        payload.encode(), issuer.rsa, algorithm="RS256", headers={"kid": "rsa", "typ": "JWT"}
-    )
-
-
-def other_signature(issuer: Issuer) -> str:
-    head, _, signature = issuer.sign(issuer.claims()).rpartition(".")
-    return f"{head}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
-
-
-NOW = int(time.time())
-
-REFUSED: dict[str, Callable[[Issuer], str]] = {
-    "not a token": lambda _: "abc",
-    "four parts": lambda i: i.sign(i.claims()) + ".x",
-    "expired": lambda i: i.sign(i.claims(iat=NOW - 700, exp=NOW - 1)),
-    "without exp": lambda i: i.sign(i.claims(exp=None)),
-    "exp as text": lambda i: i.sign(i.claims(exp=str(NOW + 600))),
-    "without iat": lambda i: i.sign(i.claims(iat=None)),
-    "iat in the future": lambda i: i.sign(i.claims(iat=NOW + 120)),
-    "nbf in the future": lambda i: i.sign(i.claims(nbf=NOW + 120)),
-    "lives over an hour": lambda i: i.sign(i.claims(exp=NOW + 3700)),
-    "wrong audience": lambda i: i.sign(i.claims(aud="other")),
-    "without audience": lambda i: i.sign(i.claims(aud=None)),
-    "wrong issuer": lambda i: i.sign(i.claims(iss=ISSUER + "/")),
-    "without issuer": lambda i: i.sign(i.claims(iss=None)),
-    "without subject": lambda i: i.sign(i.claims(sub=None)),
-    "empty subject": lambda i: i.sign(i.claims(sub="")),
-    "alg none": lambda i: forged({"alg": "none", "typ": "JWT", "kid": "rsa"}, i.claims()),
-    "hmac with the public key": signed_with_public_key,
-    "alg of another key type": lambda i: i.sign(i.claims(), key=i.ec, alg="ES256", kid="rsa"),
-    "alg that is not configured": lambda i: i.sign(i.claims(), alg="PS256"),
-    "signature of another key": lambda i: i.sign(
-        i.claims(), key=rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    ),
-    "altered signature": other_signature,
-    "unknown kid": lambda i: i.sign(i.claims(), kid="other"),
-    "long kid": lambda i: i.sign(i.claims(), kid="r" * 129),
-    "without kid": lambda i: jwt.encode(i.claims(), i.rsa, algorithm="RS256"),
-    "own key in the header": lambda i: i.sign(i.claims(), kid="x", jwk=i.jwks()["keys"][0]),
-    "crit": lambda i: i.sign(i.claims(), crit=["exp"]),
-    "b64": lambda i: i.sign(i.claims(), b64=True, crit=["b64"]),
-    "wrong typ": lambda i: i.sign(i.claims(), typ="dpop+jwt"),
-    "9 KiB": lambda i: i.sign(i.claims(filler="x" * 9000)),
-    "tenant and platform": lambda i: i.sign(i.claims(platform=True)),
-    "neither tenant nor platform": lambda i: i.sign(i.claims(tenant_id=None)),
-    "platform false and no tenant": lambda i: i.sign(i.claims(tenant_id=None, platform=False)),
-    "platform as text": lambda i: i.sign(i.claims(tenant_id=None, platform="true")),
-    "tenant outside the grammar": lambda i: i.sign(i.claims(tenant_id="*")),
-    "tenant that is no text": lambda i: i.sign(i.claims(tenant_id=7)),
-    "permissions as text": lambda i: i.sign(i.claims(permissions="secrets:read")),
-    "a claim twice": twice,
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", DEFECTS)
 async def test_a_wrong_bearer_is_refused(
     name: str, issuer: Issuer, authenticator: Authenticator
 ) -> None:
     """One text for every cause, while a good bearer passes the same authenticator."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyJWT warns of what is wrong with these tokens
-        token = REFUSED[name](issuer)
+        token = DEFECTS[name](issuer, issuer.claims())
 
     with pytest.raises(ProblemError) as refused:
         await authenticator.authenticate(bearer(token))
@@ -212,7 +135,7 @@ async def test_a_verified_bearer_is_remembered_until_the_keys_change(
     monkeypatch.undo()
     Issuer().write(file)
     os.utime(file, (1, 1))
-    monkeypatch.setattr("greenlang_secrets_api.key_sources.FILE_CHECK", 0.0)
+    monkeypatch.setattr("greenlang_secrets_api.watched_file.CHECK", 0.0)
     with pytest.raises(ProblemError):
         await authenticator.authenticate(bearer(token))
 

@@ -15,7 +15,7 @@ from greenlang_secrets.errors import AccessDenied, ConfigurationError
 from greenlang_secrets_api import health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.answers import Answer
 from greenlang_secrets_api.correlation import Correlation
-from greenlang_secrets_api.endpoints import PUBLIC, Call, Endpoint, EndpointTable, RateClass
+from greenlang_secrets_api.endpoints import PUBLIC, Call, Endpoint, EndpointTable, Noted, RateClass
 from greenlang_secrets_api.logs import JsonFormatter
 from greenlang_secrets_api.preconditions import Tags
 from greenlang_secrets_api.problems import ProblemError
@@ -66,7 +66,14 @@ def test_only_health_is_public() -> None:
 
 def test_without_a_context_there_are_no_secrets() -> None:
     """A public endpoint cannot reach them by mistake."""
-    call = Call(target=Target(Kind.HEALTH), query={}, headers=[], state=Any, context=None)  # type: ignore[arg-type]  # never looked at
+    call = Call(
+        target=Target(Kind.HEALTH),
+        query={},
+        headers=[],
+        state=Any,  # type: ignore[arg-type]  # never looked at
+        context=None,
+        noted=Noted(action=Action.STATUS),
+    )
 
     with pytest.raises(AccessDenied):
         _ = call.secrets

@@ -152,6 +152,7 @@ async def test_a_vault_that_is_gone(
     server = await new_vault_server()
     config = service_config_for(server, await mount_kv(server))
     with running(config, api_config) as api:
+        assert (await api.ask("GET", "b", issuer.tenant("acme"))).status == 404
         await server.kill()
 
         gone = await api.ask("GET", "a", issuer.tenant("acme"))

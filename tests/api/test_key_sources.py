@@ -18,7 +18,7 @@ from api.issuer import AUDIENCE, ISSUER, Issuer
 from api.live import running
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.errors import ConfigurationError
-from greenlang_secrets_api import key_sources
+from greenlang_secrets_api import key_sources, watched_file
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
 from greenlang_secrets_api.problems import ProblemError
@@ -123,6 +123,27 @@ async def test_keys_outlive_the_issuer_by_a_day(
     assert refused.value.code == "keys_unavailable"
 
 
+async def test_keys_that_are_good_for_a_day_outlive_a_late_failure(
+    keys: UrlKeys, jwks: JwksServer, clock: Clock
+) -> None:
+    """The day without an issuer begins when the keys were due, not when they were fetched: one
+    failed renewal must not lock everybody out.
+    """
+    jwks.headers = {"Cache-Control": "max-age=86400"}
+    await keys.refresh()
+    jwks.status = 500
+
+    clock.now += 24 * 3600 + 60
+    await keys.refresh()
+    still = await keys.find("rsa")
+    clock.now += 24 * 3600
+    with pytest.raises(ProblemError) as refused:
+        await keys.refresh()
+
+    assert still
+    assert refused.value.code == "keys_unavailable"
+
+
 async def test_without_any_key_it_is_503_until_there_is_one(
     keys: UrlKeys, jwks: JwksServer, clock: Clock
 ) -> None:
@@ -224,7 +245,7 @@ async def test_a_key_file_that_breaks_keeps_the_keys(
     tmp_path: Path, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A half-written file must not lock everybody out."""
-    monkeypatch.setattr(key_sources, "FILE_CHECK", 0.0)
+    monkeypatch.setattr(watched_file, "CHECK", 0.0)
     file = issuer.write(tmp_path / "jwks.json")
     keys = FileKeys(file)
     await keys.open()

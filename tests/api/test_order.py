@@ -12,6 +12,7 @@ from api.live import BASE, Api
 from greenlang_secrets_api.targets import METHODS, PREFIX, Kind, Target, methods, render
 
 JSON = {"Content-Type": "application/json"}
+HTML = {"Accept": "text/html"}
 TARGETS = [
     Target(Kind.LIST),
     Target(Kind.SECRET, "t/order"),
@@ -34,6 +35,7 @@ SUFFICIENT = {
     (Kind.SECRET, "HEAD"): {READ},
     (Kind.SECRET, "POST"): {WRITE},
     (Kind.SECRET, "PUT"): {WRITE},
+    (Kind.SECRET, "PATCH"): {WRITE},
     (Kind.SECRET, "DELETE"): {ADMIN},
     (Kind.VERSIONS, "GET"): {READ},
     (Kind.UNDELETE, "POST"): {ADMIN},
@@ -59,10 +61,11 @@ async def test_each_check_comes_before_the_next(
         (await api.ask("PUT", "a//b", body=b"x" * 800_000), 413, "too_large"),
         (await api.ask("PUT", "a//b?x=1", body=b"x"), 401, "invalid_token"),
         (await api.ask("PUT", "a//b?x=1", reader, body=b"x"), 400, "invalid_path"),
-        (await api.ask("PATCH", "a/b?x=1", reader, body=b"x"), 405, "method_not_allowed"),
+        (await api.ask("TRACE", "a/b?x=1", reader, body=b"x"), 405, "method_not_allowed"),
         (await api.ask("PUT", "a/b?x=1", reader, body=b"x"), 400, "invalid_request"),
         (await api.ask("PUT", "a/b?tenant=globex", writer, body=b"x"), 403, "permission_denied"),
         (await api.ask("PUT", "a/b", reader, body=b"x"), 403, "permission_denied"),
+        (await api.ask("PUT", "a/b", writer, body=b"x", headers=HTML), 406, "not_acceptable"),
         (await api.ask("PUT", "a/b", writer, body=b"x"), 415, "unsupported_media_type"),
         (await api.ask("PUT", "a/b", writer, body=b"x", headers=JSON), 400, "invalid_json"),
         (await api.ask("PUT", "a/b", writer, json={}), 422, "invalid_body"),
@@ -175,6 +178,8 @@ async def test_every_answer_carries_the_common_headers(api: Api, issuer: Issuer)
         assert reply.headers["Vary"] == "Authorization"
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
         assert reply.headers["Referrer-Policy"] == "no-referrer"
+        assert reply.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert reply.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert reply.headers["X-Request-ID"] == "req-1.2_3"
         assert "Server" not in reply.headers
         assert "Date" in reply.headers
@@ -196,7 +201,7 @@ async def test_unauthenticated_is_told_how(api: Api) -> None:
 
 async def test_elsewhere_is_not_found(api: Api) -> None:
     """Outside the prefix there are the probes and metrics; the rest is a 404 problem."""
-    for where in ("/", "/api/v1", "/api/v1/secretsa", "/docs", "/api/v1/secret"):
+    for where in ("/", "/api/v1", "/api/v1/secretsa", "/livez/", "/api/v1/secret"):
         reply = await api.ask("GET", where)
         assert (reply.status, reply.code) == (404, "not_found")
     assert (await api.ask("POST", "/livez")).code == "method_not_allowed"

@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
 import signal
 import socket
-import sys
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.conftest import service_config_for
-from api.issuer import AUDIENCE, ISSUER, Issuer
-from api.live import Api, running
+from api.issuer import Issuer
+from api.live import running
+from api.processes import ended, process, started
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets_api import server as server_module
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.server import bind
-
-RUN = """
-import sys
-from greenlang_secrets_api.server import serve
-sys.exit(serve(port=int(sys.argv[1]), on_ready=lambda url: print(url, flush=True)))
-"""
-
-
-@pytest.fixture
-def environment(vault_server: Any, mount: str, api_config: ApiConfig) -> dict[str, str]:
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "GREEN"))}
-    return own | {
-        "VAULT_ADDR": vault_server.addr,
-        "VAULT_TOKEN": vault_server.root_token,
-        "GREENLANG_SECRETS_KV_MOUNT": mount,
-        "GREENLANG_SECRETS_TENANT_TOKEN_ROLE": "none",
-        "GREENLANG_SECRETS_JWT_ISSUER": ISSUER,
-        "GREENLANG_SECRETS_JWT_AUDIENCE": AUDIENCE,
-        "GREENLANG_SECRETS_JWT_JWKS_FILE": str(api_config.jwks_file),
-    }
-
-
-@asynccontextmanager
-async def process(environment: dict[str, str], port: int = 0) -> AsyncIterator[Process]:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        RUN,
-        str(port),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield child
-    finally:
-        if child.returncode is None:
-            child.kill()
-        await child.communicate()
-
-
-async def ended(child: Process) -> tuple[int | None, str]:
-    _, errors = await asyncio.wait_for(child.communicate(), 20)
-    return child.returncode, errors.decode()
-
-
-async def started(child: Process) -> Api:
-    assert child.stdout is not None
-    line = await asyncio.wait_for(child.stdout.readline(), 20)
-    return Api(line.decode().strip())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -97,9 +43,9 @@ async def test_it_serves_until_told_to_stop(
     assert code == 0
     lines = [json.loads(line) for line in log.splitlines()]
     requests = [line for line in lines if line["event"] == "http.request"]
-    assert [(line["kind"], line["method"], line["status"]) for line in requests] == [
-        ("secret", "POST", 201),
-        ("secret", "GET", 200),
+    assert [(line["route"], line["method"], line["status"]) for line in requests] == [
+        ("/api/v1/secrets/{path}", "POST", 201),
+        ("/api/v1/secrets/{path}", "GET", 200),
         ("invalid", "GET", 400),
     ]
     assert all(line["duration"] > 0 and line["request_id"] for line in requests)
@@ -130,9 +76,15 @@ async def test_a_busy_port_is_named(environment: dict[str, str]) -> None:
             lambda e, broken: e.update(GREENLANG_SECRETS_JWT_JWKS_FILE=str(broken)),
             "GREENLANG_SECRETS_JWT_JWKS_FILE is",
         ),
+        (
+            lambda e, broken: e.update(
+                GREENLANG_SECRETS_JWT_DENYLIST_FILE=str(broken.with_name("latin-1"))
+            ),
+            "GREENLANG_SECRETS_JWT_DENYLIST_FILE is",
+        ),
         (lambda e, _: e.update(VAULT_TOKEN="hvs.wrong"), "VAULT_TOKEN"),
     ],
-    ids=["missing setting", "broken key file", "wrong Vault token"],
+    ids=["missing setting", "broken key file", "broken denylist", "wrong Vault token"],
 )
 async def test_what_keeps_it_from_starting_is_said_in_one_line(
     change: Callable[[dict[str, str], Path], Any],
@@ -143,6 +95,7 @@ async def test_what_keeps_it_from_starting_is_said_in_one_line(
     """Exit code 2 and one sentence, no traceback and no secret."""
     broken = tmp_path / "jwks.json"
     broken.write_text("{}")
+    broken.with_name("latin-1").write_bytes(b"\xfc")
     change(environment, broken)
 
     async with process(environment) as child:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenlang_secrets.config import Environment
+from greenlang_secrets.development.issuer import ISSUER
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets_api.config import ApiConfig
 
@@ -34,6 +35,8 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
             JWT_JWKS_FILE=str(file),
             JWT_ALGORITHMS="ES256, EdDSA",
             JWT_TYPES="AT+JWT",
+            JWT_TENANT_CLAIM="https://greenlang.test/tenant",
+            JWT_DENYLIST_FILE=str(file),
             ACCESS_LOG="false",
         )
     )
@@ -48,6 +51,8 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     assert by_file.jwks_file == file
     assert by_file.algorithms == {"ES256", "EdDSA"}
     assert by_file.token_types == {"at+jwt"}
+    assert by_file.jwt_tenant_claim == "https://greenlang.test/tenant"
+    assert by_file.jwt_denylist_file == file
     assert by_file.access_log is False
 
 
@@ -66,6 +71,8 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
         ({"JWT_JWKS_URL": "http://127.0.0.1/", "ENVIRONMENT": "staging"}, "must begin with https"),
         ({"JWT_ALGORITHMS": "HS256"}, "JWT_ALGORITHMS is 'HS256'"),
         ({"JWT_ALGORITHMS": "none"}, "JWT_ALGORITHMS is 'none'"),
+        ({"JWT_TENANT_CLAIM": "sub"}, "JWT_TENANT_CLAIM is 'sub'"),
+        ({"JWT_DENYLIST_FILE": "/no/such"}, "JWT_DENYLIST_FILE is '/no/such'"),
         ({"ACCESS_LOG": "maybe"}, "ACCESS_LOG is 'maybe'"),
     ],
 )
@@ -82,6 +89,17 @@ def test_development_may_fetch_keys_from_this_machine() -> None:
     config = ApiConfig.from_env(environ=environ(JWT_JWKS_URL="http://127.0.0.1:1/jwks"))
 
     assert config.jwks_url == "http://127.0.0.1:1/jwks"
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_development_issuer_stays_in_development(environment: str) -> None:
+    """Anybody who has read a developer's folder could sign for everybody."""
+    settings = environ(JWT_ISSUER=ISSUER)
+
+    with pytest.raises(ConfigurationError, match=f"development issuer's.* is {environment};"):
+        ApiConfig.from_env(environment, environ=settings)
+
+    assert ApiConfig.from_env("development", environ=settings).jwt_issuer == ISSUER
 
 
 def test_empty_values_are_refused_when_given_in_code() -> None:

@@ -126,7 +126,7 @@ def test_every_kind_has_methods() -> None:
     assert set(METHODS) == set(Kind)
     assert methods(Target(Kind.ROTATION_SCHEDULE)) == ("GET",)
     assert methods(Target(Kind.ROTATION_SCHEDULE, "a")) == ("PUT", "DELETE")
-    assert methods(Target(Kind.SECRET, "a")) == ("GET", "HEAD", "POST", "PUT", "DELETE")
+    assert methods(Target(Kind.SECRET, "a")) == ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)

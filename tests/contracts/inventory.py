@@ -21,7 +21,10 @@ import greenlang_secrets as gs
 import greenlang_secrets_api as api
 from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
+from greenlang_secrets.audit import AuditConfig, log_file, records
+from greenlang_secrets.audit.findings import Flaw
 from greenlang_secrets.auth_config import AuthMethodName
+from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
@@ -81,6 +84,7 @@ def variables_read() -> Rows:
     api.ApiConfig.from_env(environ=service)
     environments = [*library, service]
     names = {name for environ in environments for name in environ.read}
+    names |= {name for (name,) in audit_variables() | catalogue_variables()}
     names |= {name for (name,) in invalidation_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
@@ -100,6 +104,13 @@ def service_variables() -> Rows:
     return variables_in_source([service]) - variables_in_source([library])
 
 
+def audit_variables() -> Rows:
+    """Our variables that say where the audit log is."""
+    environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
+    AuditConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read}
+
+
 def invalidation_variables() -> Rows:
     """Our variables that say where changes are heard of."""
     environ = RecordingEnviron({})
@@ -107,10 +118,46 @@ def invalidation_variables() -> Rows:
     return {(name,) for name in environ.read}
 
 
+def record_members() -> Rows:
+    """The members of an audit record."""
+    return {(name,) for name in (*records._CHAIN_MEMBERS, *records._CHECKS)}
+
+
+def audit_flaws() -> Rows:
+    """What the verification of an audit log can find."""
+    return {(flaw.value,) for flaw in Flaw}
+
+
+def audit_notices() -> Rows:
+    """What the audit log can say of itself."""
+    names = [name for name in log_file.__all__ if name.isupper()]
+    return {(getattr(log_file, name),) for name in names}
+
+
+def audit_log_lines() -> Rows:
+    """What the audit log says in the log of the process."""
+    return {
+        (node.args[0].value,)
+        for file in (ROOT / "src" / "greenlang_secrets" / "audit").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith("_log.")
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
 def library_variables() -> Rows:
     """Our variables that the library reads."""
-    others = vault_variables() | service_variables() | invalidation_variables()
-    return variables_read() - others
+    elsewhere = vault_variables() | service_variables() | audit_variables() | catalogue_variables()
+    return variables_read() - elsewhere - invalidation_variables()
+
+
+def catalogue_variables() -> Rows:
+    """Our variables that say where the catalogue is."""
+    environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
+    CatalogueConfig.from_env(environ=environ)
+    shared = audit_variables() | {(config.PREFIX + "ENVIRONMENT",)}
+    return {(name,) for name in environ.read} - shared
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:
@@ -130,7 +177,7 @@ def _setting(call: ast.Call) -> Rows:
     if not names or not isinstance(names[0], str):
         return set()
     match function.partition("."):
-        case "settings", _, "text" | "number" | "flag" | "file":
+        case "settings" | "self", _, "text" | "number" | "flag" | "file":
             return {(config.PREFIX + names[0],)}
         case "settings", _, "vault" | "vault_file":
             return {("VAULT_" + names[0],)}

@@ -47,7 +47,8 @@ class AuditEvent:
     """One thing that was tried, and by whom.
 
     Attributes:
-        action: an `access.Action`, or ``authenticate`` for a bearer that was refused.
+        action: an `access.Action`, ``authenticate`` for a bearer that was refused, or ``audit`` for
+            what the log found out about itself; `code` says what.
         phase, result: see there.
         id: 32 hexadecimal digits, unique; what a copy is told from a second event by.
         operation_id: the same in the intent and the outcome of one change; 32 hexadecimal digits.

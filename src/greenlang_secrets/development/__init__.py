@@ -3,3 +3,14 @@
 Needs ``pip install 'greenlang-secrets[api,cli,testing]'``. For one developer's machine: it
 issues its own bearers and holds Vault's root token.
 """
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["DEVELOPMENT_ISSUER"]
+
+DEVELOPMENT_ISSUER: Final = "https://issuer.greenlang.invalid"
+"""The `iss` of the development issuer's bearers; the name can belong to nobody (RFC 2606,
+.invalid). The API refuses to be configured with it outside development.
+"""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from greenlang_secrets.access import Permission
+from greenlang_secrets.development import DEVELOPMENT_ISSUER
 from greenlang_secrets.development.private_files import private_folder, write_private
 from greenlang_secrets.errors import ConfigurationError, InvalidRequest
 from greenlang_secrets.paths import TenantId
@@ -31,8 +33,8 @@ from greenlang_secrets.sensitive import SecretValue
 
 __all__ = ["AUDIENCE", "ISSUER", "MAX_TTL", "DevelopmentIssuer"]
 
-ISSUER: Final = "https://issuer.greenlang.invalid"
-"""The `iss` of its bearers; the name can belong to nobody (RFC 2606, .invalid)."""
+ISSUER: Final = DEVELOPMENT_ISSUER
+"""The `iss` of its bearers."""
 
 AUDIENCE: Final = "greenlang-secrets"
 """The `aud` of its bearers."""
@@ -125,6 +127,7 @@ class DevelopmentIssuer:
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": subject,
+            "jti": secrets.token_hex(16),  # what a list of revoked bearers names
             **whose,
             "permissions": sorted(str(permission) for permission in permissions),
             "iat": now,

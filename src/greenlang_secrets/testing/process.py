@@ -14,14 +14,13 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import IO, ClassVar, Self
+from typing import IO, Any, ClassVar, Self, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
@@ -30,8 +29,8 @@ from greenlang_secrets.testing.family import (
     dying_with_owner,
     end_with_owner,
     exists,
-    family,
     forks,
+    freeze,
     kill,
     send,
 )
@@ -39,8 +38,12 @@ from greenlang_secrets.testing.family import (
 __all__ = ["ServerError", "ServerProcess", "free_port"]
 
 HOST = "127.0.0.1"
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
 _POLL_SECONDS = 0.02  # a server is ready after 0.2 to 2 s: nobody waits noticeably longer for this
 _TAIL_BYTES = 4000  # what a terminal shows without scrolling
+_REMOVE_SECONDS = 5.0  # PostgreSQL's children see within a second that their parent has died
 
 
 class ServerError(RuntimeError):
@@ -75,6 +78,18 @@ def write_private(path: Path, content: str | bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove(temporary: tempfile.TemporaryDirectory[str]) -> None:
+    """Remove a temporary folder, again if an orphan of a server that died alone writes into it.
+
+    What cannot be removed at all, for reasons outside of us, is left after some seconds.
+    """
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    temporary.cleanup()
+    while os.path.lexists(temporary.name) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        temporary.cleanup()
 
 
 def kept_password(path: Path) -> str:
@@ -112,7 +127,7 @@ class ServerProcess(ABC):
         self._folder: Path | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock: IO[str] | None = None
-        self._fork: concurrent.futures.Future[subprocess.Popen[bytes]] | None = None
+        self._work: concurrent.futures.Future[Any] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._last_resort: weakref.finalize[..., ServerProcess] | None = None
 
@@ -167,7 +182,7 @@ class ServerProcess(ABC):
         if self.running:
             raise ServerError(f"{self.name} is running already: restart() starts it anew")
         try:
-            await anyio.to_thread.run_sync(self._claim)
+            await self._do(self._claim)
             await self._launch()
         except BaseException:
             await self.stop(grace=0)
@@ -179,11 +194,11 @@ class ServerProcess(ABC):
         After `grace` seconds it is killed. Cancellation does not stop the stopping: a thread does it.
         Without a `data_dir` the temporary folder goes as well: data, log and all.
         """
-        await _to_the_end(self._stop, grace)
+        await to_the_end(self._stop, grace)
 
     async def restart(self, grace: float = 10.0) -> None:
         """Stop the server in order and start it again on the same port, over the same folder."""
-        await _to_the_end(self._end, grace)
+        await to_the_end(self._end, grace)
         await self.start()
 
     async def kill(self) -> None:
@@ -191,14 +206,14 @@ class ServerProcess(ABC):
 
         Returns when they are gone; nothing happens when it is not running.
         """
-        await _to_the_end(self._end, 0.0)
+        await to_the_end(self._end, 0.0)
 
     async def pause(self) -> None:
         """Stop the server's clock by SIGSTOP: connections stay open and nothing answers.
 
         `ServerError` when it is not running.
         """
-        await anyio.to_thread.run_sync(self._pause, self.pid)
+        await anyio.to_thread.run_sync(freeze, self.pid)
 
     async def resume(self) -> None:
         """Let a paused server go on by SIGCONT; `ServerError` when it is not running."""
@@ -214,18 +229,28 @@ class ServerProcess(ABC):
             raise ServerError(f"{self.name} has no folder before start() and after stop()")
         return self._folder
 
+    async def _do(self, work: Callable[[*Args], T], *args: *Args) -> T:
+        """Do a part of a start that blocks, in the servers' thread.
+
+        If that is cancelled the thread goes on, and `_end` waits for it: a folder or a process
+        that is made after the cleaning up would stay.
+        """
+        self._work = future = forks(os.getpid()).submit(work, *args)
+        return await asyncio.wrap_future(future)
+
     async def _spawn(
         self, command: Sequence[str | Path], *, uid: int | None = None, gid: int = 0
     ) -> subprocess.Popen[bytes]:
         """Start a process; as another user (uid and gid) where the server refuses to be root."""
-        self._fork = forks(os.getpid()).submit(self._execute, list(map(str, command)), uid, gid)
-        return await asyncio.wrap_future(self._fork)
+        return await self._do(self._execute, list(map(str, command)), uid, gid)
 
     async def _run(self, command: Sequence[str | Path], *, uid: int | None, gid: int) -> None:
         """Run a command that prepares the server's data, to its end."""
         process = await self._spawn(command, uid=uid, gid=gid)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            await anyio.to_thread.run_sync(process.wait, self.start_within)
+        with anyio.move_on_after(self.start_within):
+            # Not in a thread, which no cancellation would end.
+            while process.poll() is None:  # noqa: ASYNC110  another process sets no event
+                await anyio.sleep(_POLL_SECONDS)
         if process.poll() != 0:
             raise await anyio.to_thread.run_sync(
                 self._failure, f"{Path(command[0]).name} has not ended"
@@ -297,7 +322,7 @@ class ServerProcess(ABC):
     def _stop(self, grace: float) -> None:
         self._end(grace)
         if self._temporary is not None:
-            self._temporary.cleanup()
+            remove(self._temporary)
             self._temporary = None
         if self._lock is not None:
             self._lock.close()
@@ -305,8 +330,8 @@ class ServerProcess(ABC):
         self._folder = None
 
     def _end(self, grace: float) -> None:
-        if self._fork is not None:
-            concurrent.futures.wait([self._fork])  # a cancelled start may still be forking
+        if self._work is not None:
+            concurrent.futures.wait([self._work])  # a cancelled start may still be forking
         process = self._process
         if process is None:
             return
@@ -315,7 +340,7 @@ class ServerProcess(ABC):
             send(process.pid, signal.SIGCONT)  # a paused process takes its signal when it goes on
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace)
-        members = family(process.pid) if process.poll() is None else []
+        members = freeze(process.pid) if process.poll() is None else []
         for pid in members:
             kill(pid, signal.SIGKILL)
         process.wait()
@@ -324,11 +349,6 @@ class ServerProcess(ABC):
         if self._last_resort is not None:
             self._last_resort.detach()
         self._process = None
-
-    def _pause(self, pid: int) -> None:
-        send(pid, signal.SIGSTOP)
-        if sys.platform == "linux":  # macOS has no waitid; there the signal is merely on its way
-            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def _failure(self, what: str) -> ServerError:
         code = None if self._process is None else self._process.poll()
@@ -341,7 +361,7 @@ class ServerProcess(ABC):
         return ServerError(f"{self.name} did not start: {fate}. The end of its log:\n{tail}")
 
 
-async def _to_the_end(end: Callable[[float], None], grace: float) -> None:
+async def to_the_end(end: Callable[[float], None], grace: float) -> None:
     """Run it in a thread that outlives the caller's cancellation, where anyio's may never start."""
     with anyio.CancelScope(shield=True):
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, end, grace))

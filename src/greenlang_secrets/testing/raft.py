@@ -5,6 +5,7 @@ A node's process, configuration, seal and audit log are left to `OpenBaoServer`.
 """
 
 import asyncio
+import concurrent.futures
 import json
 import os
 import tempfile
@@ -17,8 +18,16 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 
+from greenlang_secrets.testing.family import forks
 from greenlang_secrets.testing.openbao import OpenBaoServer
-from greenlang_secrets.testing.process import HOST, ServerError, free_port, write_private
+from greenlang_secrets.testing.process import (
+    HOST,
+    ServerError,
+    free_port,
+    remove,
+    to_the_end,
+    write_private,
+)
 
 __all__ = ["RaftCluster", "RaftNode"]
 
@@ -94,7 +103,7 @@ class RaftNode(OpenBaoServer):
         # It would unseal itself at its next attempt, 5 s after the first, which was too early.
         # Not before it knows its seal: OpenBao 2.7.2 then keeps half an attempt and refuses others.
         await self.request("PUT", "sys/unseal", {"key": self._unseal_key}, token="")
-        await anyio.to_thread.run_sync(self._remember, self.root_token)
+        await self._do(self._remember, self.root_token)
 
     async def _knows_its_seal(self) -> bool:
         _, state = await self.request("GET", "sys/seal-status", token="")
@@ -140,6 +149,7 @@ class RaftCluster:
         self._audit = audit
         self._extra_config = extra_config
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._work: concurrent.futures.Future[list[RaftNode]] | None = None
         self._ports: list[tuple[int, int]] = []
         self._nodes: list[RaftNode] = []
 
@@ -183,7 +193,9 @@ class RaftCluster:
         if any(node.running for node in self._nodes):
             raise ServerError("the cluster is running already: stop() it, or start() single nodes")
         try:
-            self._nodes = await anyio.to_thread.run_sync(self._prepare)
+            # As in ServerProcess: if it is cancelled, `stop` waits for what the thread makes.
+            self._work = forks(os.getpid()).submit(self._prepare)
+            self._nodes = await asyncio.wrap_future(self._work)
             founder, *others = self._nodes
             await founder.start()
             await _all_of(node.start for node in others)
@@ -199,10 +211,10 @@ class RaftCluster:
         A node that stepped down ends 10 s after that, and not before (OpenBao 2.7.2).
         """
         with anyio.CancelScope(shield=True):
-            await _all_of(partial(node.stop, grace) for node in self._nodes)
-            if self._temporary is not None:
-                await anyio.to_thread.run_sync(self._temporary.cleanup)
-                self._temporary = None
+            try:
+                await _all_of(partial(node.stop, grace) for node in self._nodes)
+            finally:
+                await to_the_end(self._clear, grace)
 
     async def leader(self, *, within: float = 20.0) -> RaftNode:
         """Return the one node that is active, waiting for it `within` seconds.
@@ -293,6 +305,13 @@ class RaftCluster:
 
     async def _states(self) -> list[int | None]:
         return await asyncio.gather(*(node.state() for node in self.nodes))
+
+    def _clear(self, _: float) -> None:
+        if self._work is not None:
+            concurrent.futures.wait([self._work])
+        if self._temporary is not None:
+            remove(self._temporary)
+            self._temporary = None
 
     def _prepare(self) -> list[RaftNode]:
         """Make folders, ports and the common seal key, or find those that were kept."""

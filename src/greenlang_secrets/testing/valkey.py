@@ -48,7 +48,7 @@ class ValkeyServer(ServerProcess):
         return f"redis://:{self.password}@{HOST}:{self.port}/0"
 
     async def _launch(self) -> None:
-        binary = await anyio.to_thread.run_sync(self._prepare)
+        binary = await self._do(self._prepare)
         await self._spawn([binary, self._home / "valkey.conf"])
         await self._until(self._is_ready, "it did not answer PING")
 

@@ -1,7 +1,9 @@
+import asyncio
 import os
 import pwd
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,10 @@ async def _fetch(server: PostgresServer, query: str) -> object:
         return await connection.fetchval(query)
     finally:
         await connection.close()
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
 
 
 async def test_serves_on_tcp_with_a_password(server: PostgresServer) -> None:
@@ -120,6 +126,26 @@ async def test_half_a_cluster_is_made_anew(tmp_path: Path) -> None:
 
     async with PostgresServer(data_dir=tmp_path) as server:
         assert await _fetch(server, "select 1") == 1
+
+
+async def test_a_start_cancelled_while_the_cluster_is_made_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither initdb nor the server that it runs, a grandchild of ours, goes on in the folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    server = PostgresServer()
+    starting = asyncio.create_task(server.start())
+    while not _matching(tmp_path, "*/cluster/base/1/*"):
+        await asyncio.sleep(0.005)
+    members = family(server.pid)
+
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+    assert len(members) > 2
+    assert [member for member in members if exists(member)] == []
+    assert _matching(tmp_path, "*") == []
 
 
 async def test_a_failing_initdb_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

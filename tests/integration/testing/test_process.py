@@ -3,10 +3,12 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockbuster import BlockingError, blockbuster_ctx
@@ -14,12 +16,13 @@ from blockbuster import BlockingError, blockbuster_ctx
 from greenlang_secrets.testing import (
     OpenBaoServer,
     PostgresServer,
+    RaftCluster,
     ServerError,
     ServerProcess,
     ValkeyServer,
     free_port,
 )
-from greenlang_secrets.testing.family import family
+from greenlang_secrets.testing.family import family, freeze, kill
 from greenlang_secrets.testing.process import wheel
 
 _LISTEN = """
@@ -81,6 +84,38 @@ class _Parent(_Listener):
     )
 
 
+class _Grandparent(_Listener):
+    """As initdb is: what writes is the child of a child."""
+
+    program = (
+        """
+import subprocess, sys
+write = '''
+import itertools, pathlib, time
+end = time.monotonic() + 30  # also when nobody ends it
+for n in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
+    pathlib.Path(f"w{n % 500}").touch()
+'''
+between = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+subprocess.Popen([sys.executable, "-c", between, write])
+"""
+        + _LISTEN
+    )
+
+
+# Forks a child each millisecond or so; each lives for some hundredths of a second.
+_FORKER = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+print("forking", flush=True)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    if os.fork() == 0:
+        time.sleep(0.03)
+        os._exit(0)
+"""
+
+
 def _connects(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -94,6 +129,10 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "gone"
+
+
+def _content(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -155,6 +194,62 @@ async def test_kill_takes_the_children_along() -> None:
         await server.kill()
 
         assert _state(child) in {"gone", "Z"}
+
+
+async def test_stop_takes_grandchildren_along_and_the_folder_goes() -> None:
+    """What a child of a child writes while the folder is removed would leave it there."""
+    server = _Grandparent()
+    await server.start()
+    home, members = server.log_file.parent, []
+    await asyncio.to_thread(_wait_until, (home / "w0").exists)
+    members = family(server.pid)
+
+    await server.stop(grace=0)
+
+    assert len(members) == 3
+    assert {_state(member) for member in members} <= {"gone", "Z"}
+    assert not home.exists()
+
+
+async def test_a_frozen_family_does_not_grow() -> None:
+    """A process that forks all the time is stopped with every child that it has made."""
+    forker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _FORKER), stdout=asyncio.subprocess.PIPE
+    )
+    assert forker.stdout is not None
+    await forker.stdout.readline()
+    try:
+        # The control: children come between two looks.
+        _wait_until(lambda: not set(family(forker.pid)) >= set(family(forker.pid)))
+
+        members = freeze(forker.pid)
+
+        assert len(members) > 1
+        assert set(family(forker.pid)) <= set(members)
+        assert [member for member in members if _state(member) not in {"T", "Z", "gone"}] == []
+    finally:
+        for member in freeze(forker.pid):
+            kill(member, signal.SIGKILL)
+        await forker.wait()
+
+
+async def test_a_folder_that_an_orphan_writes_into_goes_as_well() -> None:
+    """A server that was killed from outside leaves children, which take their time to see it."""
+    async with _Grandparent() as server:
+        log = server.log_file
+        await asyncio.to_thread(_wait_until, (log.parent / "w0").exists)
+        orphans = family(server.pid)[1:]
+        os.kill(server.pid, signal.SIGKILL)
+        await asyncio.to_thread(_wait_until, lambda: not server.running)
+
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.to_thread(_wait_until, lambda: not log.exists())
+        await asyncio.wait([stopping], timeout=0.2)  # who tries once only ends here
+        for orphan in orphans:
+            kill(orphan, signal.SIGKILL)
+        await stopping
+
+    assert not log.parent.exists()
 
 
 async def test_pause_and_resume() -> None:
@@ -220,6 +315,36 @@ async def test_a_cancelled_start_leaves_nothing() -> None:
         await starting
 
     assert _state(pid) == "gone"
+
+
+@pytest.mark.parametrize("make", [OpenBaoServer, PostgresServer, ValkeyServer, RaftCluster])
+async def test_a_start_cancelled_while_its_folder_is_made_leaves_none(
+    make: Callable[[], ServerProcess | RaftCluster],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The thread that makes the folder goes on after a cancellation, and is waited for."""
+    begun, go_on, made = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(tempfile.TemporaryDirectory[str]):
+        def __init__(self, **options: Any) -> None:
+            begun.set()
+            go_on.wait(10)
+            super().__init__(**options, dir=tmp_path)
+            made.set()
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Slow)
+    starting = asyncio.create_task(make().start())
+    await asyncio.to_thread(begun.wait, 10)
+
+    starting.cancel()
+    await asyncio.wait([starting], timeout=0.1)  # who does not wait for the thread ends here
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+    assert await asyncio.to_thread(made.wait, 10)
+    assert _content(tmp_path) == []
 
 
 async def test_death_at_start_is_told_with_code_and_log() -> None:

@@ -13,7 +13,7 @@ from greenlang_secrets.errors import (
     WrappingTokenUsed,
 )
 from greenlang_secrets.sensitive import SecretMap, SecretValue
-from greenlang_secrets.vault.sys_wrapping import WRAP_PATH, Wrapping
+from greenlang_secrets.vault.sys_wrapping import WRAP_PATH, Wrapping, WrappingInfo, WrappingToken
 from support.mounts import speaking, token_with
 
 
@@ -50,21 +50,28 @@ async def test_wrapped_data_are_unwrapped_once(wrapping, receiver):
         await receiver.unwrap(made.token, creation_path=WRAP_PATH)
 
 
-async def test_one_of_two_that_open_at_once_gets_the_data(wrapping, receiver):
-    """When two open the same token at the same time, one gets the data; the other an error.
+async def test_one_of_those_that_open_at_once_gets_the_content(wrapping, receiver):
+    """When several use the same token at the same time, one gets the content, the others the
+    documented errors; a look beside it works or says that the token is used.
 
-    OpenBao 2.7.2 says 400 or, in the middle of it, 500 to the other.
+    OpenBao 2.7.2 says 400 to the others or, in the middle of it, 500 or an empty 204: the
+    latter in 3 of 100 races of two.
     """
-    made = await wrapping.wrap({"k": "v"}, ttl=60.0)
+    for _ in range(100):
+        token = (await wrapping.wrap({"k": "v"}, ttl=60.0)).token
 
-    results = await asyncio.gather(
-        *(receiver.unwrap(made.token, creation_path=WRAP_PATH) for _ in range(2)),
-        return_exceptions=True,
-    )
+        *opened, looked = await asyncio.gather(
+            receiver.unwrap(token, creation_path=WRAP_PATH),
+            receiver.unwrap(token, creation_path=WRAP_PATH),
+            wrapping.rewrap(token),
+            receiver.lookup(token),
+            return_exceptions=True,
+        )
 
-    data = [result for result in results if isinstance(result, SecretMap)]
-    alarms = [r for r in results if isinstance(r, WrappingTokenUsed | OutcomeUnknown)]
-    assert (len(data), len(alarms)) == (1, 1)
+        content = [result for result in opened if isinstance(result, SecretMap | WrappingToken)]
+        alarms = [r for r in opened if isinstance(r, WrappingTokenUsed | OutcomeUnknown)]
+        assert (len(content), len(alarms)) == (1, 2), opened
+        assert isinstance(looked, WrappingInfo | WrappingTokenUsed)
 
 
 async def test_lookup_does_not_open(wrapping, receiver):

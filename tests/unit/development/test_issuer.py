@@ -72,6 +72,7 @@ def test_the_claims_of_a_tenant_name_no_platform(issuer):
 
     assert made.pop("iat") == pytest.approx(now, abs=2)
     assert made.pop("exp") == pytest.approx(now + 3600, abs=2)
+    assert len(made.pop("jti")) == 32
     assert made == {
         "iss": "https://issuer.greenlang.invalid",
         "aud": "greenlang-secrets",

@@ -126,7 +126,7 @@ class WrappedSecretId:
             raise
         except OutcomeUnknown:
             raise VaultUnavailable("timeout") from None
-        if not answer.ok:
+        if not answer.ok or answer.status == 204:
             # It was whole at the lookup, so somebody was quicker by milliseconds.
             self._wrapping_token = None
             raise self._lost("used")

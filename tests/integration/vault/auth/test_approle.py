@@ -338,6 +338,17 @@ async def test_wrapping_token_that_is_just_being_opened_counts_as_used(scripted_
     assert error.reason == "used"
 
 
+async def test_wrapping_token_that_is_gone_when_it_is_opened_counts_as_used(scripted_auth):
+    """So does a 204 without a secret id, to who looked in time and was too late all the same."""
+    async with scripted(LOOKED_UP, answer(204)) as vault:
+        config = gs.SecretsServiceConfig(addresses=(vault.addr,), auth=scripted_auth)
+
+        error = await refusal(config, scripted_auth)
+
+    assert isinstance(error, WrappedSecretIdLost)
+    assert error.reason == "used"
+
+
 async def test_wrapping_token_of_unknown_origin_is_not_opened(scripted_auth):
     """A lookup that does not name who made it is no proof of who did."""
     async with scripted(answer(200, b'{"data": {}}')) as vault:

@@ -1,0 +1,64 @@
+"""One transaction of the catalogue: in one scope, which the database itself holds it to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, CursorResult, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from greenlang_secrets.catalogue.config import DatabaseKind
+from greenlang_secrets.catalogue.tables import Moment, tenant_id_of
+from greenlang_secrets.paths import Scope
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.base import Executable
+
+__all__ = ["Transaction"]
+
+
+class Transaction:
+    """What a piece of work may do: statements, and a clock that all replicas share.
+
+    Attributes:
+        kind: which dialect is spoken.
+        tenant_id: whose rows are seen; empty as long as no scope was entered.
+    """
+
+    def __init__(self, connection: AsyncConnection, *, kind: DatabaseKind, timeout: float) -> None:
+        self._connection = connection
+        self._timeout = timeout
+        self.kind = kind
+        self.tenant_id = ""
+
+    async def enter(self, scope: Scope) -> None:
+        """See this scope's rows from here on, and no other's, until the transaction ends.
+
+        PostgreSQL is told for this transaction alone (``SET LOCAL``), so the connection
+        carries nothing into the next one; nor the statement's deadline, which a pooler in
+        between would not pass on when connecting.
+        """
+        self.tenant_id = tenant_id_of(scope)
+        await self.settings({"app.tenant_id": self.tenant_id})
+
+    async def settings(self, values: dict[str, str]) -> None:
+        """Set PostgreSQL's settings for this transaction, and the deadline of its statements."""
+        if self.kind == "postgresql":
+            values = {"statement_timeout": str(int(self._timeout * 1000)), **values}
+            await self._connection.execute(
+                select(*(func.set_config(name, value, True) for name, value in values.items()))
+            )
+
+    async def execute(self, statement: Executable, rows: Any = None) -> CursorResult[Any]:
+        """Run one statement, once or for each of `rows`; its result is in memory."""
+        return await self._connection.execute(statement, rows)
+
+    def now(self, plus: timedelta = timedelta()) -> ColumnElement[datetime]:
+        """Return this moment, by the database's clock: replicas' own may differ.
+
+        SQLite is on this machine, and has no clock that counts microseconds.
+        """
+        if self.kind == "sqlite":
+            return literal(datetime.now(UTC) + plus, Moment)
+        return func.clock_timestamp() + plus if plus else func.clock_timestamp()

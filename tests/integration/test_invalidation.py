@@ -54,10 +54,18 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def opened(config, postgres_server) -> Opened:
+async def ordinary(admin) -> AsyncIterator[dict[str, str]]:
+    """A role that may connect, and nothing else."""
+    await admin.execute("CREATE ROLE ordinary LOGIN PASSWORD 'ordinary'")
+    yield {"user": "ordinary", "password": "ordinary"}
+    await admin.execute("DROP ROLE ordinary")
+
+
+@pytest.fixture
+def opened(config, postgres_server, ordinary) -> Opened:
     async def connect() -> asyncpg.Connection:
         # ssl=False: asyncpg would look for certificates in the home folder, which blocks.
-        return await asyncpg.connect(postgres_server.url, ssl=False)
+        return await asyncpg.connect(postgres_server.url, ssl=False, **ordinary)
 
     @contextlib.asynccontextmanager
     async def opened(

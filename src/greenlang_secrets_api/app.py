@@ -28,7 +28,9 @@ from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.overload import WorkLimit, within_deadline
 from greenlang_secrets_api.problems import ProblemError
+from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.state import State
 
 __all__ = ["create_app"]
@@ -46,7 +48,7 @@ def create_app(
     Raises:
         ConfigurationError: a setting is missing or wrong.
     """
-    service_config = service_config or SecretsServiceConfig.from_env()
+    service_config = within_deadline(service_config or SecretsServiceConfig.from_env())
     api_config = api_config or ApiConfig.from_env()
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
@@ -74,6 +76,9 @@ def _lifespan(
         async with AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(Supervisor())
             keys = await _open_keys(api_config, supervisor, stack)
+            limiter = await stack.enter_async_context(
+                RateLimiter.open(api_config.rate_limit_url, api_config.rate_limits)
+            )
             service = await stack.enter_async_context(SecretsService.open(service_config))
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
@@ -83,6 +88,8 @@ def _lifespan(
                 authenticator=Authenticator(api_config, keys),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,
+                limiter=limiter,
+                work=WorkLimit(),
                 started_at=time.monotonic(),
             )
 

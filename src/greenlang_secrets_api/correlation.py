@@ -45,6 +45,7 @@ class RequestInfo:
 
     request_id: str
     kind: str = "other"
+    limits: tuple[Header, ...] = ()
 
 
 def request_info(scope: Scope) -> RequestInfo:
@@ -74,7 +75,12 @@ class Correlation:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 request_id = (b"x-request-id", info.request_id.encode())
-                message["headers"] = [*message["headers"], *COMMON_HEADERS, request_id]
+                message["headers"] = [
+                    *message["headers"],
+                    *COMMON_HEADERS,
+                    *info.limits,
+                    request_id,
+                ]
             await send(message)
 
         try:

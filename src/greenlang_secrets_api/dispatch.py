@@ -1,7 +1,8 @@
 """From a request to the one endpoint that answers it, through the checks in their order.
 
-Sizes (413, 431), authentication (401), the path's grammar and the method (400, 405), the
-query (400), permission (403), the body (408, 413, 415, 422), and only then the endpoint,
+Sizes (413, 431), the work under way (503), authentication (401, or 429 for an address that
+failed too often), the path's grammar and the method (400, 405), the query (400), the rate
+limit (429), permission (403), the body (408, 413, 415, 422), and only then the endpoint,
 which is the first to speak to Vault. Whoever fails an early check learns nothing of the
 later ones.
 """
@@ -17,11 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from greenlang_secrets.access import Principal, TenantContext
 from greenlang_secrets.errors import AccessDenied, InvalidPath
 from greenlang_secrets.paths import Tenant, TenantId
+from greenlang_secrets_api.addresses import client_address, counted_as
 from greenlang_secrets_api.answers import Answer, Header
 from greenlang_secrets_api.bodies import read_document
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import request_info
-from greenlang_secrets_api.endpoints import Call, EndpointTable
+from greenlang_secrets_api.endpoints import Call, Endpoint, EndpointTable, RateClass
+from greenlang_secrets_api.overload import deadline
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.queries import parse_query
 from greenlang_secrets_api.state import State
@@ -29,6 +32,10 @@ from greenlang_secrets_api.targets import Kind, Target, is_ours, is_plain, parse
 
 __all__ = ["Dispatch"]
 
+FRESH_COST: Final = 10
+"""What a read counts as that always asks Vault."""
+
+_SAFE: Final = frozenset({"GET", "HEAD"})
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}\Z")
 
 
@@ -48,8 +55,9 @@ class Dispatch:
         self._check_sizes(scope["headers"])
         raw_path: bytes = scope["raw_path"]
         if is_ours(raw_path):
-            answer = await self._answer(raw_path, scope, receive)
-            await answer.send(send)
+            with scope["state"]["work"].work():
+                answer = await self._answer(raw_path, scope, receive)
+            await answer.send(send)  # no work: how long it takes is the client's to say
         elif is_plain(raw_path):
             await self._app(scope, receive, send)
         else:
@@ -61,12 +69,13 @@ class Dispatch:
         target = _parsed(raw_path)
         if isinstance(target, InvalidPath):
             request_info(scope).kind = "invalid"
-            await state["authenticator"].authenticate(headers)
+            await self._authenticate(scope, state)
             raise target
         request_info(scope).kind = target.kind
-        principal = await self._principal(target, state, headers)
+        principal = await self._principal(target, scope, state)
         endpoint = self._endpoints.find(target, scope["method"])
         query = parse_query(scope["query_string"], endpoint.parameters)
+        await self._count(endpoint, target, principal, query, scope)
         context = None if principal is None else _context(principal, query)
         if not endpoint.allows(context):
             raise AccessDenied
@@ -78,16 +87,16 @@ class Dispatch:
                 limit=self._config.max_body,
                 within=self._config.body_timeout,
             )
-        return await endpoint.handler(
-            Call(
-                target=target,
-                query=query,
-                headers=headers,
-                state=state,
-                context=context,
-                document=document,
-            )
+        call = Call(
+            target=target,
+            query=query,
+            headers=headers,
+            state=state,
+            context=context,
+            document=document,
         )
+        with deadline(changes=endpoint.method not in _SAFE):
+            return await endpoint.handler(call)
 
     def _check_sizes(self, headers: list[Header]) -> None:
         total = 0
@@ -100,17 +109,51 @@ class Dispatch:
         if total > self._config.max_headers:
             raise ProblemError("headers_too_large")
 
-    async def _principal(
-        self, target: Target, state: State, headers: list[Header]
-    ) -> Principal | None:
+    async def _principal(self, target: Target, scope: Scope, state: State) -> Principal | None:
+        if target.kind is not Kind.HEALTH:
+            return await self._authenticate(scope, state)
         try:
-            return await state["authenticator"].authenticate(headers)
+            return await state["authenticator"].authenticate(scope["headers"])
         except ProblemError:
             # Health is public, and a bearer only adds to it: a probe with an expired one
             # still wants to know.
-            if target.kind is Kind.HEALTH:
-                return None
+            return None
+
+    async def _authenticate(self, scope: Scope, state: State) -> Principal:
+        try:
+            return await state["authenticator"].authenticate(scope["headers"])
+        except ProblemError as problem:
+            if problem.code == "invalid_token":
+                await state["limiter"].refused(client_address(scope, self._config.trusted_proxies))
             raise
+
+    async def _count(
+        self,
+        endpoint: Endpoint,
+        target: Target,
+        principal: Principal | None,
+        query: Mapping[str, str],
+        scope: Scope,
+    ) -> None:
+        """Count the request; what is left goes with whatever the answer will be."""
+        rate = endpoint.rate
+        if rate is None:  # EndpointTable refuses this
+            return
+        named = query.get("tenant")
+        if rate is RateClass.PROBE or principal is None:
+            address = client_address(scope, self._config.trusted_proxies)
+            where, who = "", counted_as(address)
+        elif named is not None and principal.tenant is None:
+            where, who = named, principal.subject  # whether it is a tenant's id is seen later
+        else:
+            where, who = principal.home.key, principal.subject
+        request_info(scope).limits = await scope["state"]["limiter"].hit(
+            where,
+            who,
+            rate,
+            cost=FRESH_COST if query.get("fresh") == "true" else 1,
+            path=target.path if target.kind is Kind.ROTATE else None,
+        )
 
 
 def _parsed(raw_path: bytes) -> Target | InvalidPath:

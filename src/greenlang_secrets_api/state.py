@@ -8,6 +8,8 @@ from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api.auth import Authenticator
 from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.overload import WorkLimit
+from greenlang_secrets_api.rate_limit import RateLimiter
 
 __all__ = ["State"]
 
@@ -23,4 +25,6 @@ class State(TypedDict):
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics
+    limiter: RateLimiter
+    work: WorkLimit
     started_at: float

@@ -16,6 +16,19 @@ from api.live import Api, running
 from greenlang_secrets.config import AuthConfig, CacheConfig, SecretsServiceConfig
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.config import ApiConfig
+from greenlang_secrets_api.rate_policies import RatePolicies
+
+# Most tests are about something else, and ask more than anybody should.
+UNLIMITED = RatePolicies(
+    read=None,
+    list=None,
+    write=None,
+    admin=None,
+    rotate=None,
+    rotate_path=None,
+    probe=None,
+    failed_auth=None,
+)
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +39,9 @@ def issuer() -> Issuer:
 @pytest.fixture(scope="session")
 def api_config(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> ApiConfig:
     jwks: Path = issuer.write(tmp_path_factory.mktemp("jwks") / "jwks.json")
-    return ApiConfig(jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwks_file=jwks)
+    return ApiConfig(
+        jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwks_file=jwks, rate_limits=UNLIMITED
+    )
 
 
 def service_config_for(server: Any, mount: str) -> SecretsServiceConfig:

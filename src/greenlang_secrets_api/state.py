@@ -37,4 +37,6 @@ class State(TypedDict):
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics
+    limiter: RateLimiter
+    work: WorkLimit
     started_at: float

@@ -291,6 +291,11 @@ def _unknown_options(words: list[str]) -> Iterator[str]:
     if command is None:
         yield f"command {words[0]}"
         return
+    if isinstance(command, click.Group):
+        command = tree.get(f"{PROGRAM} {' '.join(words[:2])}")
+        if command is None:
+            yield f"command {' '.join(words[:2])}"
+            return
     options = {option for parameter in command.params for option in parameter.opts}
     for word in words[1:]:
         if word.startswith("--") and word not in options:
@@ -322,6 +327,7 @@ def test_shell_of_a_page_names_what_there_is(page: Path) -> None:
         ("make fly", "make fly"),
         ('make dev ARGS="--fly"', "option dev --fly"),
         ("greenlang-secrets fly", "command fly"),
+        ("greenlang-secrets catalogue fly", "command catalogue fly"),
         ("greenlang-secrets get a --fly", "option get --fly"),
         ("curl http://127.0.0.1:8750/fly", "address http://127.0.0.1:8750/fly"),
         (

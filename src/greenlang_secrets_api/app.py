@@ -143,8 +143,6 @@ def _lifespan(
                 authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,
-                limiter=limiter,
-                work=WorkLimit(),
                 started_at=time.monotonic(),
             )
 

@@ -97,9 +97,9 @@ class Dispatch:
         principal = await self._principal(target, state, headers, info)
         endpoint = self._endpoints.find(target, scope["method"])
         query = parse_query(scope["query_string"], endpoint.parameters)
-        info.headers = await _counted(state["limiter"], endpoint, target, principal, query, info)
         noted = Noted(action=endpoint.action, path=target.path)
         asked = _Asked(target, endpoint, principal, query, noted, scope, receive)
+        info.headers = await _counted(asked, state["limiter"], info)
         if principal is None or not endpoint.audited:
             return await self._perform(asked)
         await state["keyring"].keys()  # without them no record can be made
@@ -217,19 +217,12 @@ def _parsed(raw_path: bytes) -> Target | InvalidPath:
         return error
 
 
-async def _counted(
-    limiter: RateLimiter,
-    endpoint: Endpoint,
-    target: Target,
-    principal: Principal | None,
-    query: Mapping[str, str],
-    info: RequestInfo,
-) -> tuple[Header, ...]:
+async def _counted(asked: _Asked, limiter: RateLimiter, info: RequestInfo) -> tuple[Header, ...]:
     """Count the request where it acts, and return the headers that tell what is left."""
-    rate = endpoint.rate
+    rate, principal = asked.endpoint.rate, asked.principal
     if rate is None:  # `EndpointTable` refuses this
         return ()
-    named = query.get("tenant")
+    named = asked.query.get("tenant")
     if rate is RateClass.PROBE or principal is None:
         where, who = "", counted_as(info.address)
     elif named is not None and principal.tenant is None:
@@ -240,8 +233,8 @@ async def _counted(
         where,
         who,
         rate,
-        cost=FRESH_COST if query.get("fresh") == "true" else 1,
-        path=target.path if target.kind is Kind.ROTATE else None,
+        cost=FRESH_COST if asked.query.get("fresh") == "true" else 1,
+        path=asked.target.path if asked.target.kind is Kind.ROTATE else None,
     )
 
 

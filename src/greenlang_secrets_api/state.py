@@ -37,6 +37,4 @@ class State(TypedDict):
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics
-    limiter: RateLimiter
-    work: WorkLimit
     started_at: float

@@ -522,6 +522,7 @@ def ready_file_members() -> Rows:
         postgres_url=None,
         valkey_url=None,
         audit_log=nothing,
+        openbao_audit_log=nothing,
     )
     return {(member,) for member in json.loads(running.ready_file())}
 

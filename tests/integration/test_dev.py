@@ -194,7 +194,7 @@ def test_the_ready_file_keeps_its_contract(stack):
 
     assert list(ready) == [
         *("api_url", "vault_addr", "vault_token", "postgres_url", "valkey_url", "metrics_url"),
-        *("audit_log", "env_file", "pids", "tokens"),
+        *("audit_log", "openbao_audit_log", "env_file", "pids", "tokens"),
     ]
     assert list(ready["pids"]) == ["api", "openbao", "postgres", "valkey"]
     assert list(ready["tokens"]) == [
@@ -204,7 +204,7 @@ def test_the_ready_file_keeps_its_contract(stack):
     assert set(ready["pids"].values()) <= set(stack.family())
     for file in (stack.ready_file, Path(ready["env_file"])):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert Path(ready["audit_log"]).stat().st_size > 0
+    assert Path(ready["openbao_audit_log"]).stat().st_size > 0
 
 
 def test_metrics_answer(stack):

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from greenlang_secrets.audit import AuditConfig, AuditLog
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.catalogue import Catalogue, CatalogueConfig
+from greenlang_secrets.catalogue.engine import connector
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
@@ -116,7 +117,12 @@ def _lifespan(
             service = await stack.enter_async_context(SecretsService.open(service_config))
             catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
             invalidation = await stack.enter_async_context(
-                Invalidation.open(service.followers, service_config, hears=keeps.invalidation)
+                Invalidation.open(
+                    service.followers,
+                    service_config,
+                    hears=keeps.invalidation,
+                    connect=connector(keeps.catalogue),
+                )
             )
             limiter = await stack.enter_async_context(
                 RateLimiter.open(api_config.rate_limit_url, api_config.rate_limits)

@@ -180,34 +180,6 @@ class Dispatch:
                 await record_refused_bearer(state["audit_log"], info, code, problem.status)
             raise
 
-    async def _count(
-        self,
-        endpoint: Endpoint,
-        target: Target,
-        principal: Principal | None,
-        query: Mapping[str, str],
-        scope: Scope,
-    ) -> None:
-        """Count the request; what is left goes with whatever the answer will be."""
-        rate = endpoint.rate
-        if rate is None:  # EndpointTable refuses this
-            return
-        named = query.get("tenant")
-        if rate is RateClass.PROBE or principal is None:
-            address = client_address(scope, self._config.trusted_proxies)
-            where, who = "", counted_as(address)
-        elif named is not None and principal.tenant is None:
-            where, who = named, principal.subject  # whether it is a tenant's id is seen later
-        else:
-            where, who = principal.home.key, principal.subject
-        request_info(scope).limits = await scope["state"]["limiter"].hit(
-            where,
-            who,
-            rate,
-            cost=FRESH_COST if query.get("fresh") == "true" else 1,
-            path=target.path if target.kind is Kind.ROTATE else None,
-        )
-
 
 def _parsed(raw_path: bytes) -> Target | InvalidPath:
     """The target, or why there is none: that is only said to whoever has a bearer."""

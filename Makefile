@@ -7,12 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help dev test check format bench docs lock clean
+.PHONY: help dev test fuzz check format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make dev     OpenBao, PostgreSQL, Valkey and the API, for real, on this machine (ARGS=\"--port 0 ...\")"
 	@echo "make test    every test, on real servers, with coverage (ARGS=\"-k sealed\")"
+	@echo "make fuzz    20,000 requests made from the OpenAPI document (CASES=5000 SEED=7)"
 	@echo "make check   lint, format, types, import order"
 	@echo "make format  what 'check' would only complain about"
 	@echo "make bench   performance, as ratios in one run"
@@ -38,6 +39,14 @@ test: $(INSTALLED)
 	$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(if $(ARGS),echo "A part of the tests covers a part of the code: the floor is for all of them.",$(BIN)/python tests/coverage_floor.py)
+
+# A seed of its own for each run; rounds after the first go on counting from it.
+CASES ?= 20000
+SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+
+fuzz: $(INSTALLED)
+	@echo "make fuzz CASES=$(CASES) SEED=$(SEED)"
+	@GREENLANG_SECRETS_TEST_FUZZ_CASES=$(CASES) GREENLANG_SECRETS_TEST_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -s tests/api/test_openapi_fuzz.py -k what_the_document_says $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

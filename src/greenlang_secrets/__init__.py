@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         WrappingTokenUsed,
     )
     from greenlang_secrets.held import Held
+    from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
     from greenlang_secrets.leases import HeldLease
     from greenlang_secrets.listing import Page
     from greenlang_secrets.model import (
@@ -118,6 +119,8 @@ __all__ = [
     "InvalidSecret",
     "InvalidTenant",
     "InvalidVersion",
+    "Invalidation",
+    "InvalidationConfig",
     "LeaseExpired",
     "NotRenewable",
     "ObjectExists",
@@ -210,6 +213,8 @@ _HOME = {
     "Health": "model",
     "Held": "held",
     "HeldLease": "leases",
+    "Invalidation": "invalidation",
+    "InvalidationConfig": "invalidation",
     "InvalidPath": "errors",
     "InvalidRequest": "errors",
     "InvalidSecret": "errors",

@@ -91,7 +91,7 @@ def check_custom_metadata(custom: Mapping[str, str]) -> None:
 
     Raises:
         InvalidSecret: over 63 keys, not strings, a key over 128 or a value not of 1 to 512
-            octets, or one of our own keys (`type`, `gls_...`).
+            octets, either not printable, or one of our own keys (`type`, `gls_...`).
     """
     if not isinstance(custom, Mapping) or len(custom) > _MAX_CUSTOM:
         raise InvalidSecret(
@@ -110,6 +110,11 @@ def check_custom_metadata(custom: Mapping[str, str]) -> None:
                 f"Custom metadata has keys of 1 to {_MAX_CUSTOM_KEY} and values of 1 to "
                 f"{_MAX_CUSTOM_VALUE} octets.",
                 pointer="/custom_metadata",
+            )
+        # OpenBao 2.7.2 answers 400 to what Go's unicode.IsPrint refuses, as isprintable does.
+        if not key.isprintable() or not value.isprintable():
+            raise InvalidSecret(
+                "Custom metadata has printable keys and values.", pointer="/custom_metadata"
             )
         if key == TYPE_KEY or key.startswith(_RESERVED_PREFIX):
             raise InvalidSecret(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -19,6 +22,7 @@ from starlette.routing import Route
 from greenlang_secrets.audit import AuditConfig, AuditLog
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.catalogue import Catalogue, CatalogueConfig
+from greenlang_secrets.catalogue.engine import connector
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
@@ -31,14 +35,15 @@ from greenlang_secrets_api.denylist import Denylist
 from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.health_check import HealthCheck
+from greenlang_secrets_api.indexing import Indexing
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
 from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
+from greenlang_secrets_api.openapi_routes import openapi_routes
 from greenlang_secrets_api.overload import WorkLimit, within_deadline
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.state import State
-from greenlang_secrets_api.waits import Waits
 
 __all__ = ["create_app"]
 
@@ -67,11 +72,12 @@ def create_app(
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
     )
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/livez", health_routes.livez),
             Route("/readyz", health_routes.readyz),
             Route("/metrics", health_routes.metrics),
+            *openapi_routes(endpoints),
         ],
         middleware=[
             Middleware(Correlation, access_log=api_config.access_log),
@@ -80,6 +86,9 @@ def create_app(
         exception_handlers={HTTPException: _as_problem},
         lifespan=_lifespan(service_config, api_config, keeps),
     )
+    # `/livez/` would be a 307 to whatever host the caller's `Host` names.
+    app.router.redirect_slashes = False
+    return app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +113,19 @@ def _lifespan(
             if api_config.jwt_denylist_file is not None:
                 denylist = Denylist(api_config.jwt_denylist_file)
                 await denylist.open()
+            _reopen_at_sighup(log, stack)
             service = await stack.enter_async_context(SecretsService.open(service_config))
             catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
             invalidation = await stack.enter_async_context(
-                Invalidation.open(service.followers, service_config, hears=keeps.invalidation)
+                Invalidation.open(
+                    service.followers,
+                    service_config,
+                    hears=keeps.invalidation,
+                    connect=connector(keeps.catalogue),
+                )
             )
-            url = api_config.rate_limit_url
             limiter = await stack.enter_async_context(
-                RateLimiter.open(None if url is None else url.reveal(), api_config.rate_limits)
+                RateLimiter.open(api_config.rate_limit_url, api_config.rate_limits)
             )
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
@@ -120,11 +134,11 @@ def _lifespan(
                 service=service,
                 audit_log=log,
                 keyring=Keyring(service, log, supervisor),
-                waits=Waits(),
                 work=WorkLimit(),
                 limiter=limiter,
                 invalidation=invalidation,
                 catalogue=catalogue,
+                indexing=Indexing(service, catalogue, supervisor),
                 authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,
@@ -132,6 +146,14 @@ def _lifespan(
             )
 
     return lifespan
+
+
+def _reopen_at_sighup(log: AuditLog, stack: AsyncExitStack) -> None:
+    """Let a rotation of the log say so; outside the main thread there are no signals to hear."""
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, log.reopen)
+        stack.callback(loop.remove_signal_handler, signal.SIGHUP)
 
 
 async def _open_keys(config: ApiConfig, supervisor: Supervisor, stack: AsyncExitStack) -> KeySource:

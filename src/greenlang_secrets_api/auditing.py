@@ -28,7 +28,11 @@ _log: Final = logging.getLogger("greenlang_secrets_api.audit")
 
 
 class AuditedRequest:
-    """The records of one request."""
+    """The records of one request.
+
+    Attributes:
+        scope: where it acts; the principal's home until that is known.
+    """
 
     def __init__(
         self,
@@ -43,13 +47,9 @@ class AuditedRequest:
         self._principal = principal
         self._endpoint = endpoint
         self._noted = noted
-        self._scope: Scope = principal.home
+        self.scope: Scope = principal.home
         self._operation_id = secrets.token_hex(16)
         self._intended = False
-
-    def acts_in(self, scope: Scope) -> None:
-        """Say in which scope it acts, once that is known."""
-        self._scope = scope
 
     async def intent(self) -> None:
         """Record, durably, that a change is about to begin; for other endpoints nothing.
@@ -114,7 +114,7 @@ class AuditedRequest:
                 operation_id=self._operation_id,
                 principal=principal.subject,
                 principal_tenant=_tenant(principal.home),
-                tenant=_tenant(self._scope),
+                tenant=_tenant(self.scope),
                 path=noted.path,
                 version=noted.version,
                 status=status,

@@ -36,6 +36,7 @@ MERGE_PATCH: Final = b"application/merge-patch+json"
 MAX_ERRORS: Final = 20  # reported at once
 MAX_POINTER: Final = 300  # characters; what points further is not repeated
 MAX_VERSION: Final = 2**31 - 1
+MAX_VERSIONS: Final = 100  # named at once
 _MEMBERS: Final = frozenset({"data", "type", "custom_metadata"})
 _TYPES: Final = frozenset(str(known) for known in SecretType)
 
@@ -119,10 +120,11 @@ class WriteBody:
         errors = [(_pointer(name), "unknown_member") for name in document if name not in _MEMBERS]
         data, metadata = document.get("data"), document.get("custom_metadata")
         errors += _not_strings("data", data)
-        if metadata is not None:
+        # A member of null is not one that was left out: nobody knows what it would mean.
+        if "custom_metadata" in document:
             errors += _not_strings("custom_metadata", metadata)
         declared = document.get("type")
-        if declared is not None and not (isinstance(declared, str) and declared in _TYPES):
+        if "type" in document and not (isinstance(declared, str) and declared in _TYPES):
             errors.append(("#/type", "unknown_type"))
         if errors or not isinstance(data, dict):
             _refuse(*errors)
@@ -178,14 +180,23 @@ class UndeleteBody:
                 pointed = [(f"#/versions/{index}", item) for index, item in enumerate(several)]
             case _:
                 _refuse(("#", "needs_version_or_versions"))
-        wrong = [
-            (pointer, "not_a_version")
-            for pointer, item in pointed
-            if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= MAX_VERSION
-        ]
+        if len(pointed) > MAX_VERSIONS:
+            _refuse(("#/versions", "too_many"))
+        named = [(pointer, _whole(item)) for pointer, item in pointed]
+        wrong = [(pointer, "not_a_version") for pointer, version in named if version is None]
         if wrong:
             _refuse(*wrong)
-        return cls(versions=tuple(dict.fromkeys(item for _, item in pointed)))
+        versions = (version for _, version in named if version is not None)
+        return cls(versions=tuple(dict.fromkeys(versions)))
+
+
+def _whole(item: object) -> int | None:
+    """The version that a number means, or None; JSON knows no whole numbers, so 6.0 is 6."""
+    if isinstance(item, float) and item.is_integer():
+        item = int(item)
+    if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= MAX_VERSION:
+        return None
+    return item
 
 
 def _not_strings(member: str, value: object) -> list[tuple[str, str]]:

@@ -73,6 +73,7 @@ class ApiConfig:
         rate_limits: how many requests each class of calls may make.
         rate_limit_url: the Valkey or Redis where several replicas count together; None counts
             in the memory of this one. A secret, since there may be a password in it.
+        drain_for: seconds to serve on after SIGTERM, while ``/readyz`` says 503.
         trusted_proxies: whose `X-Forwarded-For` is believed.
         audit: where the audit log is; None is read from the environment, as the next two.
         catalogue: the database beside Vault.
@@ -94,6 +95,7 @@ class ApiConfig:
     body_timeout: float = 10.0
     rate_limits: RatePolicies = field(default_factory=RatePolicies)
     rate_limit_url: SecretValue | None = None
+    drain_for: float = 0.0
     trusted_proxies: tuple[Network, ...] = ()
     audit: AuditConfig | None = None
     catalogue: CatalogueConfig | None = None
@@ -156,6 +158,7 @@ class ApiConfig:
             token_types=frozenset(name.lower() for name in types) or _DEFAULT_TYPES,
             rate_limits=RatePolicies.from_settings(settings),
             rate_limit_url=storage_url(settings, place),
+            drain_for=settings.number("DRAIN_SECONDS", 0.0),
             trusted_proxies=parse_networks(
                 settings.text("TRUSTED_PROXIES") or "", setting=_PROXIES
             ),

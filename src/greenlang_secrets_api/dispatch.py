@@ -19,6 +19,7 @@ from greenlang_secrets.access import Principal, TenantContext
 from greenlang_secrets.errors import (
     AccessDenied,
     InvalidPath,
+    OutcomeUnknown,
 )
 from greenlang_secrets.paths import Tenant, TenantId
 from greenlang_secrets_api.accepting import check_accept
@@ -104,6 +105,8 @@ class Dispatch:
         try:
             answer = await self._perform(asked, record)
         except Exception as error:
+            if isinstance(error, OutcomeUnknown) and endpoint.changes:
+                state["indexing"].changed(record.scope, target.path or "")
             await record.failed(error)
             raise
         await record.answered(answer)
@@ -114,7 +117,7 @@ class Dispatch:
         query = parse_query(asked.scope["query_string"], endpoint.parameters)
         context = None if asked.principal is None else _context(asked.principal, query)
         if record is not None and context is not None:
-            record.acts_in(context.scope)
+            record.scope = context.scope
         if not endpoint.allows(context):
             raise AccessDenied
         check_accept(headers)

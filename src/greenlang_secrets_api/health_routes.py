@@ -6,15 +6,21 @@ calls itself healthy while its audit device is full and every request fails.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from greenlang_secrets.access import Action, decide
+from greenlang_secrets.audit import AuditStats
+from greenlang_secrets.catalogue import CatalogueHealth
+from greenlang_secrets.service import SecretsService
 from greenlang_secrets.version import __version__
 from greenlang_secrets_api.answers import Answer, json_answer
+from greenlang_secrets_api.draining import draining_of
 from greenlang_secrets_api.endpoints import PUBLIC, Call, Endpoint, RateClass
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.targets import Kind
@@ -40,10 +46,17 @@ async def health(call: Call) -> Answer:
 
 
 async def status(call: Call) -> Answer:
-    """What the cache holds and has done, which build this is, and for how long it runs."""
-    stats = call.state["service"].cache.stats()
+    """How each part of the service does, which build this is, and for how long it runs."""
+    state = call.state
+    service = state["service"]
+    stats = service.cache.stats()
 
     document = {
+        "auth": _auth(service),
+        "leases": {"active": service.leases.holding},
+        "audit": _audit(state["audit_log"].stats),
+        "catalogue": _catalogue(await state["catalogue"].health()),
+        "work": {"working": state["work"].working, "waiting": state["work"].waiting},
         "cache": {
             "entries": stats.entries,
             "bytes": stats.bytes,
@@ -57,15 +70,52 @@ async def status(call: Call) -> Answer:
     return json_answer(200, document)
 
 
+def _auth(service: SecretsService) -> Mapping[str, object]:
+    token = service.client.session.token
+    seconds = None if token is None else token.expires_at - time.monotonic()
+    return {
+        "method": service.config.auth.method,
+        "token_ttl": None if seconds is None or math.isinf(seconds) else round(max(0.0, seconds)),
+        "renewable": token is not None and token.term.renewable,
+    }
+
+
+def _audit(stats: AuditStats) -> Mapping[str, object]:
+    return {
+        "records": stats.records,
+        "failures": stats.failures,
+        "last_error": stats.last_error,
+        "since_durable": stats.since_durable,
+        "free": round(stats.free, 3),
+    }
+
+
+def _catalogue(health: CatalogueHealth) -> Mapping[str, object]:
+    """Without the names of tenants: an administrator may be one of theirs."""
+    shipping = health.shipping
+    return {
+        "usable": health.usable,
+        "obstacle": health.obstacle,
+        "kind": health.kind,
+        "revision": health.revision,
+        "expected": health.expected,
+        "index_waiting": health.waiting,
+        "index_gaps": None if health.gaps is None else len(health.gaps),
+        "audit_lag": None
+        if shipping is None
+        else {"records": shipping.lag_records, "seconds": round(shipping.lag_seconds, 3)},
+    }
+
+
 async def livez(_: Request) -> JSONResponse:
     """200 for as long as the process answers at all."""
     return JSONResponse({"status": "ok"})
 
 
 async def readyz(request: Request[State]) -> JSONResponse:
-    """200 while a fresh read would work, else 503."""
+    """200 while a fresh read would work, else 503; also once the server is about to end."""
     report = await request.state["health"].current()
-    if report.canary:
+    if report.canary and not draining_of(request.scope["state"]).begun:
         return JSONResponse({"status": "ok"})
     return JSONResponse({"status": "unavailable"}, status_code=503)
 

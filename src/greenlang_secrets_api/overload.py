@@ -16,6 +16,7 @@ import anyio
 
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import OutcomeUnknown, VaultUnavailable
+from greenlang_secrets_api.draining import Draining
 from greenlang_secrets_api.problems import ProblemError
 
 __all__ = [
@@ -74,21 +75,29 @@ class WorkLimit:
             self._working -= 1
 
     @contextmanager
-    def stepped_out(self) -> Iterator[bool]:
+    def stepped_out(self, draining: Draining | None = None) -> Iterator[bool]:
         """Inside `work`: not count as work while waiting for something to happen.
 
         Gives whether there is room to wait. If not, the request stays counted: answer it at
-        once, as if its time to wait were over. Whoever has waited is in work again in any case,
-        so for a moment there may be more than `most`, and new ones are refused until there are
-        not: a request that was accepted is not refused half way.
+        once, as if its time to wait were over. When `draining` begins the wait is cancelled and
+        the block left quietly, with the same meaning. Whoever has waited is in work again in any
+        case, so for a moment there may be more than `most`, and new ones are refused until there
+        are not: a request that was accepted is not refused half way::
+
+            with limit.stepped_out(draining_of(scope["state"])) as may_wait:
+                if may_wait:
+                    with anyio.move_on_after(seconds):
+                        await change()
         """
-        if self._waiting >= self._most_waiting:
+        draining = Draining() if draining is None else draining
+        if self._waiting >= self._most_waiting or draining.begun:
             yield False
             return
         self._waiting += 1
         self._working -= 1
         try:
-            yield True
+            with draining.wait():
+                yield True
         finally:
             self._waiting -= 1
             self._working += 1

@@ -16,6 +16,7 @@ from greenlang_secrets_api.problems import ProblemError
 __all__ = ["flag", "names", "number", "parse_query", "version", "versions"]
 
 MAX_PARAMETERS: Final = 16
+MAX_VERSIONS: Final = 100  # named at once
 _NONE: Final[Mapping[str, str]] = {}
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}\Z")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}\Z")
@@ -85,10 +86,15 @@ def versions(query: Mapping[str, str]) -> tuple[int, ...] | None:
     """Return `versions`, a list with commas, or None where it is not given.
 
     Raises:
-        InvalidVersion: one is no whole number from 1 on.
+        InvalidVersion: one is no whole number from 1 on, or there are over 100.
     """
     raw = query.get("versions")
-    return None if raw is None else tuple(dict.fromkeys(map(_version, raw.split(","))))
+    if raw is None:
+        return None
+    named = raw.split(",")
+    if len(named) > MAX_VERSIONS:
+        raise InvalidVersion
+    return tuple(dict.fromkeys(map(_version, named)))
 
 
 def names(query: Mapping[str, str], name: str) -> tuple[str, ...] | None:

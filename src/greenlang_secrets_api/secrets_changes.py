@@ -30,14 +30,16 @@ async def create(call: Call) -> Answer:
     """A new secret."""
     body = call.body_as(WriteBody)
 
+    type_ = body.type or SecretType.GENERIC
+
     written = await call.secrets.create(
         call.path,
         body.data,
-        type=body.type or SecretType.GENERIC,
+        type=type_,
         custom_metadata=body.custom_metadata,
     )
 
-    return _created(call, written)
+    return _created(call, written, type_)
 
 
 async def update(call: Call) -> Answer:
@@ -63,7 +65,7 @@ async def update(call: Call) -> Answer:
             custom_metadata=body.custom_metadata,
         )
 
-    return _updated(call, await _if_match(call, put))
+    return _updated(call, await _if_match(call, put), body.type)
 
 
 async def patch(call: Call) -> Answer:
@@ -85,7 +87,7 @@ async def delete(call: Call) -> Answer:
             call,
             lambda expected: call.secrets.delete(call.path, versions, expected_version=expected),
         )
-        return Answer(204)
+        return _deleted(call)
     call.noted.action = Action.DESTROY
     if versions is None:
         queries.refuse("versions", "missing")
@@ -100,13 +102,14 @@ async def delete(call: Call) -> Answer:
             call.path, versions, reason=reason, expected_version=expected
         ),
     )
-    return Answer(204)
+    return _deleted(call)
 
 
 async def undelete(call: Call) -> Answer:
     """Deleted versions are brought back."""
     undeleted = await call.secrets.undelete(call.path, call.body_as(UndeleteBody).versions)
 
+    call.state["indexing"].changed(call.acting.scope, call.path)
     document = {
         "path": call.path,
         "restored": undeleted.restored,
@@ -147,14 +150,14 @@ async def _if_match(call: Call, act: Callable[[int | None], Awaitable[T]]) -> T:
         return await act(int(current))
 
 
-def _updated(call: Call, written: SecretWritten) -> Answer:
-    call.noted.version = written.version
+def _updated(call: Call, written: SecretWritten, type_: SecretType | None = None) -> Answer:
+    _note(call, written, type_)
     document = {**_written_document(call, written), "unchanged": written.unchanged}
     return json_answer(200, document, etag(written.version))
 
 
-def _created(call: Call, written: SecretWritten) -> Answer:
-    call.noted.version = written.version
+def _created(call: Call, written: SecretWritten, type_: SecretType) -> Answer:
+    _note(call, written, type_)
     location = render(Target(Kind.SECRET, call.path))
     if "tenant" in call.query:
         location += "?" + urlencode({"tenant": call.query["tenant"]})
@@ -164,6 +167,17 @@ def _created(call: Call, written: SecretWritten) -> Answer:
         (b"location", location.encode()),
         etag(written.version),
     )
+
+
+def _deleted(call: Call) -> Answer:
+    call.state["indexing"].changed(call.acting.scope, call.path)
+    return Answer(204)
+
+
+def _note(call: Call, written: SecretWritten, type_: SecretType | None) -> None:
+    call.noted.version = written.version
+    call.noted.secret_type = type_
+    call.state["indexing"].wrote(call.acting.scope, call.path, written, type_)
 
 
 def _written_document(call: Call, written: SecretWritten) -> dict[str, object]:

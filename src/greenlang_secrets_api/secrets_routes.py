@@ -7,6 +7,8 @@ from contextlib import aclosing
 from typing import Final
 from urllib.parse import urlencode
 
+import anyio
+
 from greenlang_secrets.access import Action
 from greenlang_secrets.errors import (
     SecretNotFound,
@@ -22,6 +24,7 @@ from greenlang_secrets_api.documents import (
     history_document,
     secret_document,
 )
+from greenlang_secrets_api.draining import draining_of
 from greenlang_secrets_api.endpoints import Call, Endpoint, RateClass, scoped
 from greenlang_secrets_api.preconditions import Tags, etag
 from greenlang_secrets_api.problems import ProblemError
@@ -144,8 +147,8 @@ async def _changed(call: Call, secret: Secret, known: Tags) -> tuple[Secret, tup
     applied = (b"preference-applied", b"wait=%d" % seconds)
     call.extend(seconds)
     with (
-        call.state["work"].stepped_out() as may_wait,
-        call.state["waits"].up_to(seconds if may_wait else 0),
+        call.state["work"].stepped_out(draining_of(call.state)) as may_wait,
+        anyio.move_on_after(seconds if may_wait else 0),
     ):
         async with aclosing(call.secrets.watch(call.path)) as watch:
             async for changed in watch:

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import anyio
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,7 +29,10 @@ from greenlang_secrets.errors import ConfigurationError, SecretsError
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import COMMON_HEADERS
+from greenlang_secrets_api.draining import Draining, draining_of
+from greenlang_secrets_api.hardening import deny_memory
 from greenlang_secrets_api.logs import configure_logging, place_of
+from greenlang_secrets_api.overload import REQUEST_DEADLINE
 from greenlang_secrets_api.problems import ProblemError, problem_answer
 
 __all__ = ["DEFAULT_PORT", "ApiServer", "bind", "serve"]
@@ -40,8 +44,13 @@ EXIT_USAGE: Final = 2  # what a shell expects of wrong settings
 
 HEAD_LIMIT: Final = 64 * 1024  # octets of target and headers, beyond which nothing is kept
 HEAD_TIMEOUT: Final = 10.0  # seconds from a request's first octet to the end of its headers
-GRACE: Final = 10  # seconds for requests under way at the end
+GRACE: Final = REQUEST_DEADLINE + 1.0
+"""Seconds for requests under way at the end: whoever came last gets its answer."""
+LAST_WORDS: Final = 2.0  # seconds for what a request that is cut off must still write down
+CLOSING: Final = 10.0  # seconds to flush, to revoke tokens and to let go of everything else
 BACKLOG: Final = 2048
+"""Connections that the kernel keeps until they are accepted (or net.core.somaxconn, if less)."""
+_POLL: Final = 0.02  # seconds
 
 
 class StrictProtocol(HttpToolsProtocol):
@@ -77,6 +86,8 @@ class StrictProtocol(HttpToolsProtocol):
         if not self.url.startswith(b"/") or b"#" in self.url:
             raise ValueError("not origin-form")  # httptools turns it into a 400
         super().on_headers_complete()
+        if draining_of(self.app_state).begun and self.cycle is not None:
+            self.cycle.keep_alive = False  # the client's next request goes elsewhere
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock with the connection."""
@@ -129,10 +140,13 @@ class ApiServer(uvicorn.Server):
         listener: socket.socket,
         *,
         on_ready: Callable[[str], None] | None = None,
+        drain_for: float = 0.0,
     ) -> None:
         self._app = app
         self._listener = listener
         self._on_ready = on_ready
+        self._drain_for = drain_for
+        self._draining = Draining()
         self.failure: SecretsError | None = None
         super().__init__(
             uvicorn.Config(
@@ -148,7 +162,6 @@ class ApiServer(uvicorn.Server):
                 server_header=False,
                 date_header=True,
                 backlog=BACKLOG,
-                timeout_graceful_shutdown=GRACE,
             )
         )
 
@@ -167,16 +180,59 @@ class ApiServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the application, then listen, then say so."""
+        self._draining.tell(self.lifespan.state)
         await super().startup(sockets)
         if self.started and self._on_ready is not None:
             self._on_ready(self.url)
 
+    async def main_loop(self) -> None:
+        """Serve; when told to stop, be unready and serve on for `drain_for` seconds.
+
+        Whoever sends requests here needs that time to notice.
+        """
+        await super().main_loop()
+        self._draining.begin()
+        ends_at = anyio.current_time() + self._drain_for
+        ticks = 0
+        while anyio.current_time() < ends_at and not self.force_exit:
+            await anyio.sleep(0.1)
+            ticks += 1
+            await self.on_tick(ticks)  # it keeps the Date header
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody wait for a change any longer, then end as uvicorn does."""
-        waits = self.lifespan.state.get("waits")
-        if waits is not None:
-            waits.end()
-        await super().shutdown(sockets)
+        """Take no new connections, let requests end, then close the application.
+
+        In place of uvicorn's, which closes the application while those it has just cancelled
+        still run, and waits for that without end. Here requests that take longer than `GRACE`
+        are cut off (their clients see the connection close), have `LAST_WORDS` for what must
+        be written down, and only then the application is closed, within `CLOSING`.
+        """
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if not await self._ended(within=GRACE):
+            _log.warning("service.cut_off", extra={"requests": len(self.server_state.tasks)})
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            for task in list(self.server_state.tasks):
+                task.cancel()
+            await self._ended(within=LAST_WORDS)
+        if not self.force_exit:
+            with anyio.move_on_after(CLOSING) as closing:
+                await self.lifespan.shutdown()
+            if closing.cancelled_caught:
+                _log.warning("service.not_closed", extra={"seconds": CLOSING})
+
+    async def _ended(self, *, within: float) -> bool:
+        """Wait until no request runs and no connection is open; a second Ctrl-C does not wait."""
+        with anyio.move_on_after(within):
+            while self.server_state.connections or self.server_state.tasks:
+                if self.force_exit:
+                    return False
+                await anyio.sleep(_POLL)
+            return True
+        return False
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -267,12 +323,16 @@ def serve(
     """Run the service until SIGTERM or SIGINT, and return the exit code: 0, or 2 if it could
     not begin, with one sentence on stderr that says why.
 
+    Before anything else the process closes its memory to others: see `deny_memory`.
+
     `on_ready` is called with the URL once requests are answered.
     """
     configure_logging()
+    deny_memory()
     try:
+        api_config = api_config or ApiConfig.from_env()
         app = create_app(service_config=service_config, api_config=api_config)
-        server = ApiServer(app, bind(host, port), on_ready=on_ready)
+        server = ApiServer(app, bind(host, port), on_ready=on_ready, drain_for=api_config.drain_for)
     except ConfigurationError as error:
         return _complain(error)
     try:

@@ -10,11 +10,11 @@ from greenlang_secrets.invalidation import Invalidation
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api.auth import Authenticator
 from greenlang_secrets_api.health_check import HealthCheck
+from greenlang_secrets_api.indexing import Indexing
 from greenlang_secrets_api.keyring import Keyring
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.overload import WorkLimit
 from greenlang_secrets_api.rate_limit import RateLimiter
-from greenlang_secrets_api.waits import Waits
 
 __all__ = ["State"]
 
@@ -29,11 +29,11 @@ class State(TypedDict):
     service: SecretsService
     audit_log: AuditLog
     keyring: Keyring
-    waits: Waits
     work: WorkLimit
     limiter: RateLimiter
     invalidation: Invalidation
     catalogue: Catalogue
+    indexing: Indexing
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics

@@ -22,6 +22,7 @@ from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.server import ApiServer, bind
+from support.openapi_replies import described
 
 BASE = "/api/v1/secrets"
 
@@ -69,7 +70,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send one request, its target as written; `path` without a leading slash, or empty,
-        is below the base.
+        is below the base. The answer must be one that the OpenAPI document describes.
         """
         target = (
             path
@@ -90,7 +91,11 @@ class Api:
                 allow_redirects=False,
             ) as response,
         ):
-            return Reply(response.status, response.headers.copy(), await response.read())
+            reply = Reply(response.status, response.headers.copy(), await response.read())
+        assert described().faults(method, target, reply.status, reply.headers, reply.body) == [], (
+            reply
+        )
+        return reply
 
     async def raw(self, octets: bytes, *, within: float = 5.0) -> bytes:
         """Send octets as they are, and return all that comes until the connection ends."""
@@ -138,7 +143,7 @@ def _serving(service_config: SecretsServiceConfig, api_config: ApiConfig) -> Ite
         ready.set()
 
     app = create_app(service_config=service_config, api_config=api_config)
-    server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready)
+    server = ApiServer(app, bind("127.0.0.1", 0), on_ready=on_ready, drain_for=api_config.drain_for)
 
     def run() -> None:
         try:

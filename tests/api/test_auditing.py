@@ -11,7 +11,7 @@ import pytest
 
 from api.issuer import Issuer
 from api.live import Api
-from api.process import process, started
+from api.processes import process, started
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

@@ -167,10 +167,11 @@ async def test_large_bodies(api: Api, issuer: Issuer, path: str) -> None:
         {"version": 0},
         {"version": True},
         {"version": "1"},
-        {"version": 1.0},
+        {"version": 1.5},
         {"versions": []},
         {"versions": 1},
         {"versions": [1, -1]},
+        {"versions": [1] * 101},
         {"version": 1, "versions": [1]},
         {"version": 1, "other": 1},
     ],
@@ -180,6 +181,56 @@ async def test_undelete_names_versions(body: Any, api: Api, issuer: Issuer, path
     reply = await api.ask("POST", f"{path}/undelete", issuer.tenant("acme"), json=body)
 
     assert (reply.status, reply.code) == (422, "invalid_body")
+
+
+async def test_a_whole_number_is_one_however_it_is_written(
+    api: Api, issuer: Issuer, path: str
+) -> None:
+    """JSON has numbers only: ``1.0`` is the version 1."""
+    token = issuer.tenant("acme")
+    await api.ask("POST", path, token, json={"data": {"k": "v"}})
+    await api.ask("DELETE", path, token)
+
+    reply = await api.ask("POST", f"{path}/undelete", token, json={"versions": [1.0, 1]})
+
+    assert (reply.status, reply.json["restored"]) == (200, [1])
+
+
+@pytest.mark.parametrize("member", ["data", "type", "custom_metadata"])
+async def test_null_is_not_what_was_left_out(
+    member: str, api: Api, issuer: Issuer, path: str
+) -> None:
+    """A member of null is refused where it stands, and nothing is written."""
+    token = issuer.tenant("acme")
+
+    reply = await api.ask("POST", path, token, json={"data": {"k": "v"}, member: None})
+
+    assert (reply.status, reply.code) == (422, "invalid_body")
+    assert [error["pointer"] for error in reply.json["errors"]] == [f"#/{member}"]
+    assert (await api.ask("GET", path, token)).status == 404
+
+
+async def test_metadata_that_vault_would_refuse(api: Api, issuer: Issuer, path: str) -> None:
+    """What is not printable is the caller's mistake (422), and not Vault's refusal (502)."""
+    body = {"data": {"k": "v"}, "custom_metadata": {"-\u00cd\u0088": "\u00ca"}}
+
+    reply = await api.ask("POST", path, issuer.tenant("acme"), json=body)
+
+    assert (reply.status, reply.code) == (422, "invalid_body")
+
+
+async def test_more_than_a_hundred_versions_are_refused(
+    api: Api, issuer: Issuer, path: str
+) -> None:
+    """Counted as they are named, so that the limit does not depend on what is named twice."""
+    token = issuer.tenant("acme")
+    await api.ask("POST", path, token, json={"data": {"k": "v"}})
+
+    many = await api.ask("DELETE", f"{path}?versions={','.join(['1'] * 101)}", token)
+    most = await api.ask("DELETE", f"{path}?versions={','.join(['1'] * 100)}", token)
+
+    assert (many.status, many.code) == (400, "invalid_version")
+    assert most.status == 204
 
 
 async def test_a_body_that_does_not_come_is_given_up(api: Api, issuer: Issuer, path: str) -> None:

@@ -201,7 +201,7 @@ async def test_unauthenticated_is_told_how(api: Api) -> None:
 
 async def test_elsewhere_is_not_found(api: Api) -> None:
     """Outside the prefix there are the probes and metrics; the rest is a 404 problem."""
-    for where in ("/", "/api/v1", "/api/v1/secretsa", "/docs", "/api/v1/secret"):
+    for where in ("/", "/api/v1", "/api/v1/secretsa", "/livez/", "/api/v1/secret"):
         reply = await api.ask("GET", where)
         assert (reply.status, reply.code) == (404, "not_found")
     assert (await api.ask("POST", "/livez")).code == "method_not_allowed"

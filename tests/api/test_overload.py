@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 import greenlang_secrets as gs
+from greenlang_secrets_api.draining import Draining, draining_of
 from greenlang_secrets_api.overload import WorkLimit, deadline, within_deadline
 from greenlang_secrets_api.problems import ProblemError, problem_answer
 
@@ -30,7 +31,7 @@ def test_one_too_many_is_refused_at_once() -> None:
     assert (b"retry-after", b"5") in answer.headers
 
 
-def test_who_waits_is_no_work_and_comes_back_in_any_case() -> None:
+async def test_who_waits_is_no_work_and_comes_back_in_any_case() -> None:
     """A long poll makes room for another while it waits; then nobody new is let in."""
     limit = WorkLimit(1)
 
@@ -48,7 +49,7 @@ def test_who_waits_is_no_work_and_comes_back_in_any_case() -> None:
     assert limit.working == 0
 
 
-def test_too_many_long_polls_are_answered_at_once() -> None:
+async def test_too_many_long_polls_are_answered_at_once() -> None:
     """Beyond the bound there is no room to wait, and the request stays counted."""
     limit = WorkLimit(4, most_waiting=1)
 
@@ -57,6 +58,50 @@ def test_too_many_long_polls_are_answered_at_once() -> None:
         assert (limit.working, limit.waiting) == (1, 1)
 
     assert (limit.working, limit.waiting) == (0, 0)
+
+
+async def test_long_polls_end_when_the_server_drains() -> None:
+    """The wait is left quietly, and no new one begins."""
+    limit, draining = WorkLimit(4), Draining()
+    changed: list[str] = []
+
+    async def poll() -> str:
+        with limit.work(), limit.stepped_out(draining) as may_wait:
+            if may_wait:
+                await anyio.sleep_forever()
+                changed.append("never")
+        return "304"
+
+    polls = [asyncio.ensure_future(poll()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting = limit.waiting
+    draining.begin()
+    late = await poll()
+
+    assert (waiting, await asyncio.gather(*polls), late) == (3, ["304"] * 3, "304")
+    assert (limit.working, limit.waiting, changed) == (0, 0, [])
+
+
+async def test_a_wait_that_begins_too_late_ends_at_once() -> None:
+    """Whoever looked before it began is not left waiting."""
+    draining = Draining()
+    draining.begin()
+
+    with draining.wait():
+        await anyio.sleep_forever()
+
+    assert draining.begun
+
+
+def test_under_a_foreign_server_it_never_begins() -> None:
+    """A state that was told nothing has one of its own."""
+    state: dict[str, object] = {}
+    assert not draining_of(state).begun
+
+    draining = Draining()
+    draining.tell(state)
+
+    assert draining_of(state) is draining
 
 
 async def test_a_read_past_the_deadline_changed_nothing() -> None:

@@ -15,7 +15,7 @@ import pytest
 from api.conftest import service_config_for
 from api.issuer import Issuer
 from api.live import running
-from api.process import ended, process, started
+from api.processes import ended, process, started
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets_api import server as server_module
 from greenlang_secrets_api.config import ApiConfig

@@ -21,7 +21,8 @@ import greenlang_secrets as gs
 import greenlang_secrets_api as api
 from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
-from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.audit import AuditConfig, log_file, records
+from greenlang_secrets.audit.findings import Flaw
 from greenlang_secrets.auth_config import AuthMethodName
 from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.cli.group import EXIT_CODES, cli
@@ -81,16 +82,9 @@ def variables_read() -> Rows:
     for environ in library:
         gs.SecretsServiceConfig.from_env(environ=environ)
     api.ApiConfig.from_env(environ=service)
-    catalogue = RecordingEnviron({"HOME": "/nowhere"})
-    CatalogueConfig.from_env(environ=catalogue)
-    environments = [*library, service, catalogue]
-    names = {
-        name
-        for environ in environments
-        for name in environ.read
-        if name.startswith((config.PREFIX, "VAULT_", "BAO_"))
-    }
-    names |= {name for (name,) in audit_variables()}
+    environments = [*library, service]
+    names = {name for environ in environments for name in environ.read}
+    names |= {name for (name,) in audit_variables() | catalogue_variables()}
     names |= {name for (name,) in invalidation_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
@@ -124,18 +118,46 @@ def invalidation_variables() -> Rows:
     return {(name,) for name in environ.read}
 
 
+def record_members() -> Rows:
+    """The members of an audit record."""
+    return {(name,) for name in (*records._CHAIN_MEMBERS, *records._CHECKS)}
+
+
+def audit_flaws() -> Rows:
+    """What the verification of an audit log can find."""
+    return {(flaw.value,) for flaw in Flaw}
+
+
+def audit_notices() -> Rows:
+    """What the audit log can say of itself."""
+    names = [name for name in log_file.__all__ if name.isupper()]
+    return {(getattr(log_file, name),) for name in names}
+
+
+def audit_log_lines() -> Rows:
+    """What the audit log says in the log of the process."""
+    return {
+        (node.args[0].value,)
+        for file in (ROOT / "src" / "greenlang_secrets" / "audit").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith("_log.")
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
 def library_variables() -> Rows:
     """Our variables that the library reads."""
-    others = vault_variables() | service_variables() | invalidation_variables()
-    return variables_read() - others - audit_variables() - catalogue_variables()
+    elsewhere = vault_variables() | service_variables() | audit_variables() | catalogue_variables()
+    return variables_read() - elsewhere - invalidation_variables()
 
 
 def catalogue_variables() -> Rows:
-    """Our variables that only the catalogue reads."""
-    folder = ROOT / "src" / "greenlang_secrets" / "catalogue"
-    state_dir = {(config.PREFIX + "STATE_DIR",)}  # read by `Settings` itself
-    environment = {(config.PREFIX + "ENVIRONMENT",)}
-    return (variables_in_source([folder]) | state_dir) - environment
+    """Our variables that say where the catalogue is."""
+    environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
+    CatalogueConfig.from_env(environ=environ)
+    shared = audit_variables() | {(config.PREFIX + "ENVIRONMENT",)}
+    return {(name,) for name in environ.read} - shared
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:

@@ -156,6 +156,13 @@ def database(environment, vault_server, postgres_server) -> Iterator[None]:
         runner.run(vault_server.request("DELETE", "sys/mounts/database"))
 
 
+@pytest.fixture
+def sources_of_changes(environment, vault_server, postgres_server, monkeypatch) -> None:
+    """A database that replicas share, and the file of Vault's audit device."""
+    monkeypatch.setenv("REPLICAS_DATABASE_URL", postgres_server.url)
+    monkeypatch.setenv("GREENLANG_SECRETS_VAULT_AUDIT_LOG", str(vault_server.audit_file))
+
+
 def compiled(block: Block, page: str) -> CodeType:
     """Return a block's code, which may await at its top level; lines are the page's."""
     text = "\n" * (block.line - 1) + block.text
@@ -194,6 +201,8 @@ def test_python_of_a_page_runs_and_prints_what_it_shows(
     """The blocks of a page run in order on a real server, and print what follows them."""
     if "database_credentials" in page.read_text("utf-8"):
         request.getfixturevalue("database")
+    if "Invalidation.open" in page.read_text("utf-8"):
+        request.getfixturevalue("sources_of_changes")
     for shown, printed in run_page(_of(page), str(page)):
         assert printed == shown
 
@@ -291,6 +300,12 @@ def _unknown_options(words: list[str]) -> Iterator[str]:
     if command is None:
         yield f"command {words[0]}"
         return
+    if isinstance(command, click.Group):
+        words = [" ".join(words[:2]), *words[2:]]
+        command = tree.get(f"{PROGRAM} {words[0]}")
+        if command is None:
+            yield f"command {words[0]}"
+            return
     options = {option for parameter in command.params for option in parameter.opts}
     for word in words[1:]:
         if word.startswith("--") and word not in options:
@@ -323,6 +338,8 @@ def test_shell_of_a_page_names_what_there_is(page: Path) -> None:
         ('make dev ARGS="--fly"', "option dev --fly"),
         ("greenlang-secrets fly", "command fly"),
         ("greenlang-secrets get a --fly", "option get --fly"),
+        ("greenlang-secrets audit fly", "command audit fly"),
+        ("greenlang-secrets audit tail --fly", "option audit tail --fly"),
         ("curl http://127.0.0.1:8750/fly", "address http://127.0.0.1:8750/fly"),
         (
             "curl http://127.0.0.1:8750/api/v1/secrets/a//b",

@@ -66,7 +66,7 @@ def _variables() -> set[str]:
 
 def sizes() -> set[str]:
     """Return the variables that make scenarios longer."""
-    scenarios = (ROOT / "tests" / "scenarios").glob("*.py")
+    scenarios = (ROOT / "tests").rglob("*.py")
     return {name for path in scenarios for name in _SIZE.findall(path.read_text("utf-8"))}
 
 

@@ -101,15 +101,21 @@ class Dev:
         found = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                marked = f"{_MARK}={self.mark}".encode() in (process / "environ").read_bytes()
-                at_home = str((process / "cwd").readlink()).startswith(str(self.temporary))
                 state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-                if (marked or at_home) and state not in "ZX":
-                    command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if state not in "ZX" and self._is_ours(process, command):
                     found[int(process.name)] = command
             except OSError:  # gone meanwhile
                 continue
         return found
+
+    def _is_ours(self, process: Path, command: str) -> bool:
+        try:
+            marked = f"{_MARK}={self.mark}".encode() in (process / "environ").read_bytes()
+            at_home = str((process / "cwd").readlink()).startswith(str(self.temporary))
+        except PermissionError:  # the API closes its memory to all but root
+            return str(self.temporary) in command
+        return marked or at_home
 
     def left_nothing(self) -> None:
         """Fail if a process, a temporary file or the ready file is left."""
@@ -321,11 +327,12 @@ def test_no_secret_is_in_an_argument_or_in_the_apis_environment(stack):
     known.append(ready["valkey_url"].split("@")[0].split(":")[-1])
 
     commands = " ".join(stack.family().values())
-    environment = Path(f"/proc/{ready['pids']['api']}/environ").read_text()
-
     assert "greenlang_secrets.cli" in commands
-    assert "GREENLANG_SECRETS_AUTH_SECRET_ID_FILE" in environment
-    assert [value for value in known if value in commands or value in environment] == []
+    assert [value for value in known if value in commands] == []
+    if os.geteuid() == 0:  # to anybody else the API's environment is closed: test_hardening.py
+        environment = Path(f"/proc/{ready['pids']['api']}/environ").read_text()
+        assert "GREENLANG_SECRETS_AUTH_SECRET_ID_FILE" in environment
+        assert [value for value in known if value in environment] == []
 
 
 def test_the_greeting_says_what_to_try(stack):

@@ -226,3 +226,45 @@ def test_any_parts_are_refused_or_safe_to_send(parts):
 
     assert str(path) == "/".join(parts)
     assert URL(f"http://h/v1/{path}").raw_path == f"/v1/{path}"
+
+
+PLACED = ["data", "metadata", "delete", "undelete", "destroy", "subkeys"]
+MOUNTS = st.sampled_from(["secret", "kv", "team/kv", "data", "secret/data"])
+
+
+@given(MOUNTS, SCOPES, GOOD_TEXTS, ENDPOINTS)
+@example("data", PLATFORM, "data/data", "data")
+@example("secret", Tenant(TenantId("greenlang")), "tenants/b/x", "data")
+def test_whose_secret_a_request_acts_on_is_read_back_from_it(mount, scope, text, endpoint):
+    """What `api` makes, `placed` takes apart, to the same scope and path."""
+    path = SecretPath.parse(text)
+
+    api = str(KvPath.of(mount, scope, path).api(endpoint))
+
+    assert KvPath.placed(mount, api) == (scope, path)
+
+
+@given(st.sampled_from([*PLACED, "config", ""]), TEXTS | TENANTS, TEXTS)
+@example("data", "tenants", "a/x")
+@example("data", "greenlang", "x/")
+@example("data", "greenlang", "health")
+@example("data", "tenants", "A/x")
+@example("data", "other", "x")
+def test_what_is_no_request_of_ours_is_nobodys(endpoint, root, rest):
+    """A text is one secret's place, and `api` makes that text of it again, or it is nobody's."""
+    raw_path = f"secret/{endpoint}/{root}/{rest}"
+
+    placed = KvPath.placed("secret", raw_path)
+
+    assert placed is None or str(KvPath.of("secret", *placed).api(endpoint)) == raw_path
+
+
+@given(SCOPES, GOOD_TEXTS)
+def test_request_of_another_mount_is_nobodys(scope, text):
+    """A mount whose name ends or goes on as ours is another one."""
+    api = KvPath.of("secret", scope, SecretPath.parse(text)).api("data")
+
+    for mount in ("kv", "secret/data", "ecret", "secre"):
+        assert KvPath.placed(mount, str(api)) is None
+    assert KvPath.placed("secret", f"a/{api}") is None
+    assert KvPath.placed("secret", f"/{api}") is None

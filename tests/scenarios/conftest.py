@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 import greenlang_secrets as gs
+from greenlang_secrets.background import Supervisor
 from greenlang_secrets.testing import RaftCluster
 
 Open = Callable[..., AbstractAsyncContextManager[gs.SecretsService]]
@@ -84,3 +85,10 @@ def config_of() -> Callable[..., gs.SecretsServiceConfig]:
         )
 
     return config_of
+
+
+@pytest.fixture
+async def supervisor() -> AsyncIterator[Supervisor]:
+    """Owns what a test's catalogues run."""
+    async with Supervisor() as supervisor:
+        yield supervisor

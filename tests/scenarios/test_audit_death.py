@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -19,43 +18,12 @@ from greenlang_secrets.audit.records import parse
 from greenlang_secrets.audit.verify import verify
 from greenlang_secrets.errors import AuditUnavailable
 from support.audit import KEY, KEYS, event, numbers, verified
+from support.audit_process import Writer
 
 DEATHS = int(os.environ.get("GREENLANG_SECRETS_TEST_AUDIT_DEATHS", "20"))
 """How often the writer is killed."""
 
 TESTS = Path(__file__).resolve().parents[1]
-
-
-class Writer:
-    """A process that writes at full speed, and what it has told us is durable."""
-
-    def __init__(self, path: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "support.audit_writer", str(path)],
-            cwd=TESTS,
-            stdout=subprocess.PIPE,
-        )
-
-    def told(self, count: int) -> list[str]:
-        """Return the next so many ids that it says are durable."""
-        assert self._process.stdout is not None
-        lines = [self._process.stdout.readline() for _ in range(count)]
-        assert all(lines), "the writer ended by itself"
-        return [line.decode().strip() for line in lines]
-
-    def rotate(self, path: Path, to: Path) -> None:
-        """Do as logrotate does."""
-        path.rename(to)
-        self._process.send_signal(signal.SIGHUP)
-
-    def kill(self) -> list[str]:
-        """Kill it, and return what it had told and nobody had read yet."""
-        self._process.kill()
-        assert self._process.stdout is not None
-        rest = self._process.stdout.read().decode().split("\n")
-        self._process.stdout.close()
-        self._process.wait()
-        return rest[:-1]  # half an id was told to nobody
 
 
 @pytest.mark.timeout(300)
@@ -77,8 +45,8 @@ def test_a_killed_writer_has_lost_nothing_it_promised(tmp_path):
     files.append(path)
 
     lines = [line for file in files for line in file.read_bytes().splitlines(keepends=True)]
-    if not lines[-1].endswith(b"\n"):  # the last death's half line; the next start removes it
-        path.write_bytes(path.read_bytes()[: -len(lines.pop())])
+    if not lines[-1].endswith(b"\n"):
+        lines.pop()  # the last death's half line, promised to nobody
     stand = [parse(line).event.id for line in lines]
     report = verify(files, KEYS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,29 +73,37 @@ def of_file(folder: Path) -> Place:
 
 
 @asynccontextmanager
-async def in_postgres(
-    server: Any, configure: Callable[..., CatalogueConfig] = CatalogueConfig.of
-) -> AsyncIterator[Place]:
+async def in_postgres(server: Any) -> AsyncIterator[Place]:
     """Yield an empty database, its owner and the service's role, and drop them at the end."""
     mark = secrets.token_hex(4)
     database, owner, app = (f"{kind}_{mark}" for kind in ("catalogue", OWNER, APP))
-    admin = await asyncpg.connect(server.url)
+    await _administer(
+        server,
+        *(f"CREATE ROLE {role} LOGIN PASSWORD '{_PASSWORD}'" for role in (owner, app)),
+        f"CREATE DATABASE {database} OWNER {owner}",
+    )
     try:
-        for role in (owner, app):
-            await admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{_PASSWORD}'")
-        await admin.execute(f"CREATE DATABASE {database} OWNER {owner}")
-        try:
-            where = f"{server.host}:{server.port}/{database}"
-            yield Place(
-                config=configure(f"postgresql://{app}:{_PASSWORD}@{where}"),
-                owner=CatalogueConfig.of(f"postgresql://{owner}:{_PASSWORD}@{where}"),
-                admin_url=f"postgresql://{server.user}:{server.password}@{where}",
-                app_role=app,
-                owner_role=owner,
-            )
-        finally:
-            await admin.execute(f"DROP DATABASE {database} WITH (FORCE)")
-            for role in (owner, app):
-                await admin.execute(f"DROP ROLE {role}")
+        where = f"{server.host}:{server.port}/{database}"
+        yield Place(
+            config=CatalogueConfig.of(f"postgresql://{app}:{_PASSWORD}@{where}"),
+            owner=CatalogueConfig.of(f"postgresql://{owner}:{_PASSWORD}@{where}"),
+            admin_url=f"postgresql://{server.user}:{server.password}@{where}",
+            app_role=app,
+            owner_role=owner,
+        )
     finally:
-        await admin.close()
+        # With a connection of its own: the server may have died and come back meanwhile.
+        await _administer(
+            server,
+            f"DROP DATABASE {database} WITH (FORCE)",
+            *(f"DROP ROLE {role}" for role in (owner, app)),
+        )
+
+
+async def _administer(server: Any, *statements: str) -> None:
+    connection = await asyncpg.connect(server.url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -583,6 +583,147 @@ async def test_clear_forgets_everything_and_lets_loads_go(cache, source):
     assert (cache.stats().entries, cache.stats().bytes) == (0, 0)
 
 
+# ---------------------------------------------------------------- overtaken, as others say
+
+
+@pytest.fixture(params=["the path", "everything"])
+def overtake(request) -> Callable[[SecretCache[str]], None]:
+    """The two ways to say that what is held may be old."""
+    if request.param == "the path":
+        return lambda cache: cache.revalidate("", "database/postgresql")
+    return lambda cache: cache.revalidate_all()
+
+
+async def test_what_was_overtaken_is_loaded_before_it_is_given(cache, source, overtake):
+    """The next caller waits for a load, and gets what that brings."""
+    await cache.get(KEY, source)
+    overtake(cache)
+    source.value = "v2"
+
+    assert cache.fresh(KEY) is None
+    assert cache.held_fresh(KEY) is None
+    assert await cache.get(KEY, source) == "v2"
+    assert cache.held_fresh(KEY) == cache.fresh(KEY) == "v2"
+    assert source.loads == 2
+
+
+async def test_what_was_overtaken_is_still_given_as_stale(cache, source, overtake):
+    """Marking takes nothing away: while loading is impossible the old value is the answer."""
+    await cache.get(KEY, source)
+    source.error = VaultUnavailable("sealed")
+
+    overtake(cache)
+
+    assert await cache.get(KEY, source) == "v1 (stale)"
+    assert await cache.get(KEY, source) == "v1 (stale)"
+
+
+async def test_what_was_invalidated_is_not_given_as_stale(cache, source):
+    """The control: what is known to have changed is gone."""
+    await cache.get(KEY, source)
+    source.error = VaultUnavailable("sealed")
+
+    cache.invalidate("", "database/postgresql")
+
+    with pytest.raises(VaultUnavailable):
+        await cache.get(KEY, source)
+
+
+async def test_overtaken_value_ends_with_its_stale_time(cache, source, clock, overtake):
+    """Being overtaken does not make a value live longer."""
+    await cache.get(KEY, source)
+    source.error = VaultUnavailable("sealed")
+    overtake(cache)
+    clock.now += 300
+
+    with pytest.raises(VaultUnavailable):
+        await cache.get(KEY, source)
+
+
+async def test_load_under_way_is_overtaken_too(cache, source, overtake):
+    """Who waits gets what the load brings, which may be the state before; nobody after does."""
+    source.gate.clear()
+    caller = asyncio.ensure_future(cache.get(KEY, source))
+    await settle()
+    overtake(cache)
+    source.gate.set()
+
+    assert await caller == "v1"
+    assert cache.fresh(KEY) is None
+
+
+async def test_each_version_of_a_path_is_overtaken(cache, source):
+    """A pinned version is held under the same path: its deletion is seen as well."""
+    pinned = (*KEY[:2], 3)
+    other = ("", "database/other", None)
+    for key in (KEY, pinned, other):
+        await cache.get(key, source)
+
+    cache.revalidate("", "database/postgresql")
+
+    assert [cache.fresh(key) for key in (KEY, pinned, other)] == [None, None, "v1"]
+
+
+async def test_remembered_no_is_asked_for_again(cache, source, overtake):
+    """A secret that was missing a moment ago may be there now."""
+    source.error = SecretNotFound(path="database/postgresql")
+    with pytest.raises(SecretNotFound):
+        await cache.get(KEY, source)
+    source.error = None
+
+    overtake(cache)
+
+    assert await cache.get(KEY, source) == "v1"
+
+
+async def test_path_that_was_overtaken_with_all_is_overtaken_once_more(cache, source):
+    """A message about one path, between one about everything and the next read, changes nothing."""
+    await cache.get(KEY, source)
+    cache.revalidate_all()
+
+    cache.revalidate("", "database/postgresql")
+    cache.revalidate_all()
+
+    assert cache.stats().entries == 1
+    assert await cache.get(KEY, source) == "v1"
+    assert source.loads == 2
+
+
+async def test_what_was_overtaken_keeps_its_place_in_the_bounds(make, source):
+    """Counts stay true, and what was overtaken and not asked for since goes first."""
+    cache = make(max_entries=3)
+    a, b, c, d = (("", name, None) for name in "abcd")
+    for key in (a, b):
+        await cache.get(key, source)
+    cache.revalidate_all()
+    await cache.get(a, source)
+    cache.revalidate_all()
+    await cache.get(c, source)
+    octets = cache.stats().bytes
+
+    await cache.get(d, source)
+    source.error = VaultUnavailable("sealed")
+
+    assert (cache.stats().entries, cache.stats().bytes) == (3, octets)
+    assert await cache.get(a, source) == "v1 (stale)"
+    with pytest.raises(VaultUnavailable):
+        await cache.get(b, source)
+
+
+async def test_what_was_overtaken_is_forgotten_with_the_rest(cache, source):
+    """`clear` and `invalidate` reach what was put aside."""
+    other = ("", "database/other", None)
+    await cache.get(KEY, source)
+    await cache.get(other, source)
+    cache.revalidate_all()
+
+    cache.invalidate("", "database/postgresql")
+    assert cache.stats().entries == 1
+    cache.clear()
+
+    assert (cache.stats().entries, cache.stats().bytes) == (0, 0)
+
+
 # ---------------------------------------------------------------- bounds
 
 

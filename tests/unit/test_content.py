@@ -175,6 +175,8 @@ LENGTHS = "Custom metadata has keys of 1 to 128 and values of 1 to 512 octets."
         ({"owner": "é" * 257}, LENGTHS),
         ({"owner": "\ud800"}, "A key or value is not valid Unicode."),
         ({"\ud800": "v"}, "A key or value is not valid Unicode."),
+        ({"owner": "a\nb"}, "Custom metadata has printable keys and values."),
+        ({"\u0088": "v"}, "Custom metadata has printable keys and values."),
         (
             {"type": "database"},
             "The custom metadata key 'type' is reserved; the type has a field of its own.",

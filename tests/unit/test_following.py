@@ -465,6 +465,114 @@ async def test_a_change_is_asked_for_during_an_outage_as_well(followers, vault, 
     assert followed.current.version == 2
 
 
+# ---------------------------------------------------------------- told by others, who may be wrong
+
+
+async def test_it_is_read_at_once_when_others_tell_of_a_change(followers, vault, time):
+    """`revalidate` has the loop ask without any time passing."""
+    followed = join(followers, vault)
+    vault.write("two")
+
+    followers.revalidate("", "auth/jwt")
+    await followers.caught_up("", "auth/jwt")
+
+    assert followed.current.version == 2
+    assert time.now == 1000.0
+
+
+async def test_what_others_tell_takes_nothing_away(followers, vault):
+    """While Vault gives no answer, what was held goes on, as stale; a change of ours removes it."""
+    key = ("", "auth/jwt", None)
+    await followers.cache.get(key, vault)
+    vault.error = VaultUnavailable("sealed")
+
+    followers.revalidate("", "auth/jwt")
+    stale = await followers.cache.get(key, vault)
+    followers.changed("", "auth/jwt")
+
+    assert stale.stale
+    with pytest.raises(VaultUnavailable):
+        await followers.cache.get(key, vault)
+
+
+async def test_all_that_is_followed_is_read_anew_one_after_another(make, vault, time):
+    """A hundred paths take half a second on average, and are not asked for at once."""
+    draws = iter(number / 100 for number in range(10_000))
+    followers = make()
+    for number in range(100):
+        followers.join("", f"p/{number}", vault, first=vault.secret())
+    await settle()
+    followers.jitter = lambda: next(draws) % 1
+    vault.write("two")
+
+    followers.revalidate_all()
+    await settle()
+    at_once = vault.reads
+    await time.pass_by(0.25)
+    half = vault.reads
+    await time.pass_by(0.25)
+
+    assert at_once <= 1
+    assert 40 <= half <= 60
+    assert vault.reads == 100
+
+
+async def test_reading_all_anew_does_not_put_off_what_is_due(followers, vault, time):
+    """A loop that is to ask sooner anyway asks sooner."""
+    followed = join(followers, vault)
+    await time.pass_by(26.9999)
+    vault.write("two")
+
+    followers.jitter = lambda: 1.0
+    followers.revalidate_all()
+    await time.pass_by(0.0001)
+
+    assert followed.current.version == 2
+
+
+async def test_reading_all_anew_is_no_storm_during_an_outage(make, vault, time):
+    """The one probe in half a second asks for all, however often everything is overtaken."""
+    followers = make()
+    for number in range(50):
+        followers.join("", f"p/{number}", vault, first=vault.secret())
+    await settle()
+    vault.error = VaultUnavailable("sealed")
+    await time.pass_by(30)
+    before = vault.reads
+
+    for _ in range(10):
+        followers.revalidate_all()
+        await time.pass_by(0.5)
+
+    assert vault.reads - before <= 15
+
+
+async def test_changes_of_ours_are_passed_on_and_those_of_others_are_not(followers):
+    """What others told is not told to them again, or two replicas would never be quiet."""
+    told_of: list[tuple[object, object]] = []
+    followers.told.append(lambda scope, path: told_of.append((scope, path)))
+
+    followers.revalidate("acme", "a")
+    followers.revalidate_all()
+    followers.changed("acme", "b")
+
+    assert told_of == [("acme", "b")]
+    assert followers.doubts == 3
+
+
+async def test_version_that_was_read_is_known(followers, vault):
+    """A version held fresh is known by its number and time; overtaken, it is not."""
+    key = ("", "auth/jwt", None)
+    assert not followers.knows("", "auth/jwt", 1, WRITTEN)
+    await followers.cache.get(key, vault)
+
+    assert followers.knows("", "auth/jwt", 1, WRITTEN)
+    assert not followers.knows("", "auth/jwt", 2, WRITTEN)
+    assert not followers.knows("", "auth/jwt", 1, WRITTEN + timedelta(seconds=1))
+    followers.revalidate("", "auth/jwt")
+    assert not followers.knows("", "auth/jwt", 1, WRITTEN)
+
+
 # ---------------------------------------------------------------- no answer, or no
 
 

@@ -5,7 +5,7 @@ Needs ``pip install 'greenlang-secrets[catalogue]'``, for PostgreSQL ``[postgres
 stays the only source of truth; without the database secrets work all the same.
 """
 
-from greenlang_secrets.catalogue.catalogue import Catalogue
+from greenlang_secrets.catalogue.catalogue import Catalogue, CatalogueHealth
 from greenlang_secrets.catalogue.config import CatalogueConfig
 
-__all__ = ["Catalogue", "CatalogueConfig"]
+__all__ = ["Catalogue", "CatalogueConfig", "CatalogueHealth"]

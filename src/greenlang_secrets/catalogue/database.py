@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -37,7 +37,9 @@ Work = Callable[[Transaction], Awaitable[T]]
 _TRANSIENT: Final = frozenset({"57014", "40001", "40P01", "55P03"})
 """SQLSTATEs of a statement that ended while the database is well: cancelled by its deadline, in
 a conflict with another, in a deadlock, without a lock (PostgreSQL, "Error Codes")."""
-_LOGIN: Final = frozenset({"28000", "28P01", "3D000", "42501"})
+_LOGIN: Final = frozenset({"28000", "28P01", "3D000"})
+_SCHEMA: Final = frozenset({"42501", "42P01", "42703", "42883"})
+"""No right, no table, no column, no function: somebody migrates, or has not."""
 
 _log: Final = logging.getLogger("greenlang_secrets")
 
@@ -58,6 +60,7 @@ class Database:
         self.revision: str | None = None
         self._engine = engine
         self._supervisor = supervisor
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._migrated = config.kind != "sqlite"
         self._failures = _failures(config)
         # A SQLite file has one writer. Those of this process take turns here, in order: at the
@@ -84,36 +87,48 @@ class Database:
             yield database
         finally:
             keeper.cancel()
-            with anyio.move_on_after(1.0, shield=True):
-                await database._engine.dispose()
+            await asyncio.gather(keeper, return_exceptions=True)
+            with anyio.move_on_after(2 * config.timeout, shield=True):
+                if database._under_way:
+                    await asyncio.wait(database._under_way)
+                await engine.dispose()
 
     async def run(self, work: Work[T], *, scope: Scope | None = None, writes: bool = False) -> T:
         """Return what `work` gives, done in one transaction in `scope`, or done not at all.
 
-        Cancellation rolls it back, unless it was being committed.
+        Whether it was done, a caller that is cancelled does not know.
 
         Raises:
             CatalogueUnavailable: at once while the database is known to be away, else within
                 the deadline. A transaction under way then may still have been committed.
         """
         self.gate.pass_through()
-        task = self._supervisor.spawn(
-            self._transact(work, scope, writes=writes), name="catalogue transaction"
-        )
-        return await self._in_time(task)
-
-    async def _in_time(self, task: asyncio.Task[T]) -> T:
         try:
-            async with asyncio.timeout(self.config.timeout):
-                return await asyncio.shield(task)
+            return await self._in_time(
+                self._transact(work, scope, writes=writes), self.config.timeout
+            )
         except TimeoutError:
             self.gate.close("unreachable")
             raise CatalogueUnavailable from None
         except self._failures as error:
             self._judge(error)
             raise CatalogueUnavailable from None
+
+    async def _in_time(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Do something at the database as a task of its own, and wait so long for it.
+
+        A server that is mute is left; what a file's driver does in its thread ends by itself,
+        within the same time, and must not be disturbed (aiosqlite 0.22 then never closes).
+        """
+        task = self._supervisor.spawn(work, name="catalogue transaction")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(task)
         finally:
-            task.cancel()  # does nothing to one that has ended
+            if self.config.kind != "sqlite":
+                task.cancel()  # does nothing to one that has ended
 
     async def _transact(self, work: Work[T], scope: Scope | None, *, writes: bool) -> T:
         if writes:
@@ -140,20 +155,16 @@ class Database:
         busy = isinstance(error, PoolTimeout) or _is_busy(error) or state in _TRANSIENT
         _report(error)
         if not busy:
-            self.gate.close("login_refused" if state in _LOGIN else "unreachable")
+            self.gate.close(_obstacle(state))
 
     async def _look(self) -> Obstacle | None:
-        task = self._supervisor.spawn(self._inspect(), name="catalogue inspection")
         try:
-            async with asyncio.timeout(max(self.config.timeout, 2.0)):
-                return await asyncio.shield(task)
-        except TimeoutError:
+            return await self._in_time(self._inspect(), max(self.config.timeout, 2.0))
+        except (TimeoutError, CatalogueUnavailable):
             return "unreachable"
         except self._failures as error:
             _report(error)
-            return "login_refused" if _sqlstate(error) in _LOGIN else "unreachable"
-        finally:
-            task.cancel()
+            return _obstacle(_sqlstate(error))
 
     async def _inspect(self) -> Obstacle | None:
         if not self._migrated:
@@ -181,6 +192,12 @@ def _report(error: BaseException) -> None:
         "catalogue.failed",
         extra={"error": type(origin).__name__, "sqlstate": _sqlstate(error) or ""},
     )
+
+
+def _obstacle(state: str | None) -> Obstacle:
+    if state in _LOGIN:
+        return "login_refused"
+    return "schema_missing" if state in _SCHEMA else "unreachable"
 
 
 def _sqlstate(error: BaseException) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
@@ -15,7 +16,7 @@ from greenlang_secrets.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
-__all__ = ["WRITES", "make_engine"]
+__all__ = ["WRITES", "connector", "make_engine"]
 
 WRITES: Final = "greenlang_writes"
 """The execution option of a transaction that will write: SQLite takes its lock at the
@@ -72,7 +73,23 @@ def _sqlite(config: CatalogueConfig, sizes: dict[str, Any]) -> AsyncEngine:
     return engine
 
 
+def connector(config: CatalogueConfig) -> Callable[[], Awaitable[Any]] | None:
+    """Return a function that makes an asyncpg connection outside of any pool, with the password as
+    it is then: for who listens all the time. None for SQLite, which one process has alone.
+
+    Raises:
+        ConfigurationError: PostgreSQL's driver is not installed.
+    """
+    return None if config.kind == "sqlite" else _connecting(config)
+
+
 def _postgresql(config: CatalogueConfig, sizes: dict[str, Any]) -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+asyncpg://", async_creator=_connecting(config), pool_pre_ping=True, **sizes
+    )
+
+
+def _connecting(config: CatalogueConfig) -> Callable[[], Awaitable[Any]]:
     try:
         import asyncpg  # noqa: PLC0415  only where PostgreSQL is
     except ModuleNotFoundError:
@@ -81,7 +98,7 @@ def _postgresql(config: CatalogueConfig, sizes: dict[str, Any]) -> AsyncEngine:
         ) from None
     url = config.url
 
-    async def connect() -> object:
+    async def connect() -> Any:
         return await asyncpg.connect(
             host=url.host,
             port=url.port or _PORT,
@@ -93,6 +110,4 @@ def _postgresql(config: CatalogueConfig, sizes: dict[str, Any]) -> AsyncEngine:
             server_settings={"application_name": "greenlang-secrets"},
         )
 
-    return create_async_engine(
-        "postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True, **sizes
-    )
+    return connect

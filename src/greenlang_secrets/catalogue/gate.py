@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import anyio
 
+from greenlang_secrets.background import reported
 from greenlang_secrets.errors import CatalogueUnavailable
 
 __all__ = ["Gate", "Obstacle"]
@@ -61,6 +62,11 @@ class Gate:
         self._looked = asyncio.Event()
         self.obstacle: Obstacle | None = "starting"
 
+    @property
+    def advice(self) -> str | None:
+        """What to do about the obstacle; None while it is open."""
+        return None if self.obstacle is None else _ADVICE[self.obstacle]
+
     def pass_through(self) -> None:
         """Return if it is open.
 
@@ -68,7 +74,7 @@ class Gate:
             CatalogueUnavailable: it is closed; nothing was tried.
         """
         if self.obstacle is not None:
-            raise CatalogueUnavailable(_ADVICE[self.obstacle])
+            raise CatalogueUnavailable(self.advice)
 
     def close(self, obstacle: Obstacle) -> None:
         """Close it until a look finds nothing in the way."""
@@ -90,7 +96,7 @@ class Gate:
 
     async def _until_open(self) -> None:
         wait = _FIRST_WAIT
-        while (obstacle := await self._look()) is not None:
+        while (obstacle := await self._seen()) is not None:
             if obstacle != self.obstacle:
                 self._say(obstacle)
             self.obstacle = obstacle
@@ -100,6 +106,15 @@ class Gate:
         _log.info("catalogue.usable")
         self.obstacle = None
         self._looked.set()
+
+    async def _seen(self) -> Obstacle | None:
+        """What is in the way; a look that fails in an unforeseen way must not end the looking."""
+
+        async def look() -> tuple[Obstacle | None]:
+            return (await self._look(),)
+
+        seen = await reported(look(), name="catalogue gate")
+        return "unreachable" if seen is None else seen[0]
 
     def _say(self, obstacle: Obstacle) -> None:
         _log.warning("catalogue.unusable", extra={"obstacle": obstacle, "do": _ADVICE[obstacle]})

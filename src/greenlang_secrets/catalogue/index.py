@@ -6,23 +6,40 @@ row keeps what it was told of last: a newer version wins, and of one version the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
 from greenlang_secrets.catalogue.config import DatabaseKind
 from greenlang_secrets.catalogue.database import Database
+from greenlang_secrets.catalogue.index_rows import (
+    Change,
+    Forgotten,
+    IndexedSecret,
+    IndexPage,
+    Seen,
+    Written,
+)
 from greenlang_secrets.catalogue.tables import index_gaps, scope_of, secrets
 from greenlang_secrets.catalogue.transaction import Transaction
-from greenlang_secrets.model import SecretMetadata, SecretType, VersionState
+from greenlang_secrets.model import SecretType, VersionState
 from greenlang_secrets.paths import Scope
 
-__all__ = ["GONE", "MAX_PAGE", "IndexPage", "IndexedSecret", "SecretIndex", "Seen"]
+__all__ = ["GONE", "MAX_PAGE", "SecretIndex"]
 
 MAX_PAGE: Final = 1000
 """Rows of one page at most."""
@@ -35,53 +52,6 @@ was before would bring the secret back. Never shown.
 _SKEW: Final = timedelta(seconds=5)
 """What clocks may differ by: a version's time is Vault's, a deletion's is a replica's."""
 _REMEMBERED: Final = timedelta(days=1)  # a secret that is gone
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexedSecret:
-    """One row: no value, and no custom metadata, which may hold anything.
-
-    Attributes:
-        path: relative to the scope.
-        version: the current one; 0 if there are only settings.
-        created_at, updated_at: of the secret, and of its last change (Vault's clock).
-        indexed_at: when this was written here.
-    """
-
-    path: str
-    version: int
-    type: SecretType
-    state: VersionState
-    created_at: datetime
-    updated_at: datetime
-    indexed_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexPage:
-    """A part of the index, sorted by path; `next` is the `after` of the following page."""
-
-    items: tuple[IndexedSecret, ...]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a scan found in Vault.
-
-    Attributes:
-        path: relative to the scope.
-        metadata: its metadata as just read.
-    """
-
-    path: str
-    metadata: SecretMetadata
-
-    @property
-    def state(self) -> VersionState:
-        """The current version's state; destroyed where there is none left."""
-        current = self.metadata.current
-        return "destroyed" if current is None else current.state
 
 
 class SecretIndex:
@@ -110,56 +80,25 @@ class SecretIndex:
         `version` is the current one, `type` None leaves what is there, and `at` is when it was
         done: the version's own time, or now.
         """
-
-        async def work(transaction: Transaction) -> None:
-            row = {
-                "tenant_id": transaction.tenant_id,
-                "path": path,
-                "version": version,
-                "type": SecretType.GENERIC if type is None else type,
-                "state": state,
-                "created_at": at,
-                "updated_at": at,
-                "indexed_at": transaction.now(),
-            }
-            changed = {"version", "state", "updated_at", "indexed_at"}
-            await self._put(
-                transaction,
-                row,
-                changed if type is None else changed | {"type"},
-                _supersedes(version, at),
-            )
-
-        await self._database.run(work, scope=scope, writes=True)
+        change = Written(path=path, version=version, type=type, state=state, at=at)
+        await self.apply(scope, (change,))
 
     async def forget(self, scope: Scope, path: str, *, at: datetime) -> None:
         """Note that there is no such secret any more, not even its metadata."""
+        await self.apply(scope, (Forgotten(path=path, at=at),))
+
+    async def apply(self, scope: Scope, changes: Sequence[Change]) -> None:
+        """Note several changes of one scope in one transaction."""
+        changes = sorted(changes, key=lambda one: one.path)  # one order: no deadlock
+        forgotten = [each for each in changes if isinstance(each, Forgotten)]
+        written = [each for each in changes if isinstance(each, Written)]
 
         async def work(transaction: Transaction) -> None:
-            now = transaction.now()
-            row = {
-                "tenant_id": transaction.tenant_id,
-                "path": path,
-                "version": 0,
-                "type": SecretType.GENERIC,
-                "state": GONE,
-                "created_at": at,
-                "updated_at": at,
-                "indexed_at": now,
-            }
-            await self._put(
-                transaction,
-                row,
-                {"state", "updated_at", "indexed_at"},
-                secrets.c.updated_at <= at + _SKEW,
-            )
-            await transaction.execute(
-                delete(secrets).where(
-                    secrets.c.tenant_id == transaction.tenant_id,
-                    secrets.c.state == GONE,
-                    secrets.c.indexed_at < transaction.now(-_REMEMBERED),
+            for typed in (True, False):
+                await self._write(
+                    transaction, [w for w in written if (w.type is not None) == typed]
                 )
-            )
+            await self._forget(transaction, forgotten)
 
         await self._database.run(work, scope=scope, writes=True)
 
@@ -212,24 +151,21 @@ class SecretIndex:
         if not seen:
             return
 
+        rows = [
+            {
+                "path": each.path,
+                "version": each.metadata.current_version,
+                "type": each.metadata.type,
+                "state": each.state,
+                "created_at": each.metadata.created_at,
+                "updated_at": each.metadata.updated_at,
+            }
+            for each in sorted(seen, key=lambda one: one.path)  # one order: no deadlock
+        ]
+
         async def work(transaction: Transaction) -> None:
-            for each in sorted(seen, key=lambda one: one.path):  # one order: no deadlock
-                row = {
-                    "tenant_id": transaction.tenant_id,
-                    "path": each.path,
-                    "version": each.metadata.current_version,
-                    "type": each.metadata.type,
-                    "state": each.state,
-                    "created_at": each.metadata.created_at,
-                    "updated_at": each.metadata.updated_at,
-                    "indexed_at": transaction.now(),
-                }
-                await self._put(
-                    transaction,
-                    row,
-                    set(row) - {"tenant_id", "path"},
-                    secrets.c.indexed_at < read_after,
-                )
+            changed = ("version", "type", "state", "created_at", "updated_at")
+            await self._put(transaction, rows, changed, secrets.c.indexed_at < read_after)
 
         await self._database.run(work, scope=scope, writes=True)
 
@@ -276,21 +212,92 @@ class SecretIndex:
 
         return await self._database.run(work)
 
+    async def _write(self, transaction: Transaction, changes: Sequence[Written]) -> None:
+        """Note changes of which all tell the type, or none does."""
+        rows = [
+            {
+                "path": change.path,
+                "version": change.version,
+                "type": SecretType.GENERIC if change.type is None else change.type,
+                "state": change.state,
+                "created_at": change.at,
+                "updated_at": change.at,
+                "latest": change.at + _SKEW,
+            }
+            for change in changes
+        ]
+        typed = ("type",) if changes and changes[0].type is not None else ()
+        # A secret that lives again was made anew.
+        created_at = case(
+            (secrets.c.state == GONE, _given("updated_at")), else_=secrets.c.created_at
+        )
+        await self._put(
+            transaction,
+            rows,
+            ("version", "state", "updated_at", *typed),
+            _superseded(),
+            created_at=created_at,
+        )
+
+    async def _forget(self, transaction: Transaction, changes: Sequence[Forgotten]) -> None:
+        rows = [
+            {
+                "path": change.path,
+                "version": 0,
+                "type": SecretType.GENERIC,
+                "state": GONE,
+                "created_at": change.at,
+                "updated_at": change.at,
+                "latest": change.at + _SKEW,
+            }
+            for change in changes
+        ]
+        condition = secrets.c.updated_at <= _given("latest")
+        await self._put(transaction, rows, ("state", "updated_at"), condition)
+        if changes:
+            await transaction.execute(
+                delete(secrets).where(
+                    secrets.c.tenant_id == transaction.tenant_id,
+                    secrets.c.state == GONE,
+                    secrets.c.indexed_at < transaction.now(-_REMEMBERED),
+                )
+            )
+
     async def _put(
         self,
         transaction: Transaction,
-        row: dict[str, Any],
-        changed: set[str],
+        rows: Sequence[Mapping[str, object]],
+        changed: Sequence[str],
         condition: ColumnElement[bool],
+        **computed: ColumnElement[Any],
     ) -> None:
-        statement = self._insert(secrets).values(row)
-        await transaction.execute(
-            statement.on_conflict_do_update(
-                index_elements=[secrets.c.tenant_id, secrets.c.path],
-                set_={name: statement.excluded[name] for name in changed},
-                where=and_(secrets.c.tenant_id == transaction.tenant_id, condition),
-            )
+        """Insert rows, or change those of their paths that the condition holds for; all of them
+        in one round trip.
+        """
+        if not rows:
+            return
+        columns = ("path", "version", "type", "state", "created_at", "updated_at")
+        statement = self._insert(secrets).values(
+            tenant_id=transaction.tenant_id,
+            indexed_at=transaction.now(),
+            **{name: _given(name) for name in columns},
         )
+        statement = statement.on_conflict_do_update(
+            index_elements=[secrets.c.tenant_id, secrets.c.path],
+            set_={
+                **{name: statement.excluded[name] for name in (*changed, "indexed_at")},
+                **computed,
+            },
+            where=and_(secrets.c.tenant_id == transaction.tenant_id, condition),
+        )
+        given = [{f"given_{name}": value for name, value in row.items()} for row in rows]
+        await transaction.execute(statement, given)
+
+
+def _given(name: str) -> BindParameter[Any]:
+    """What a row brings; a parameter may not have a column's own name."""
+    column = "updated_at" if name == "latest" else name
+    return bindparam(f"given_{name}", type_=secrets.c[column].type)
 
 
 def _inserting(kind: DatabaseKind) -> Any:
@@ -298,15 +305,15 @@ def _inserting(kind: DatabaseKind) -> Any:
     return postgresql.insert if kind == "postgresql" else sqlite.insert
 
 
-def _supersedes(version: int, at: datetime) -> ColumnElement[bool]:
+def _superseded() -> ColumnElement[bool]:
     """Whether what is written now is newer than the row."""
     return or_(
-        secrets.c.version < version,
-        secrets.c.updated_at < at,  # made anew: versions begin at 1 again
+        secrets.c.version < _given("version"),
+        secrets.c.updated_at < _given("updated_at"),  # made anew: versions begin at 1 again
         and_(
-            secrets.c.version == version,
+            secrets.c.version == _given("version"),
             secrets.c.state != GONE,
-            secrets.c.updated_at <= at + _SKEW,
+            secrets.c.updated_at <= _given("latest"),
         ),
     )
 

@@ -22,6 +22,8 @@ _HAS_TABLE: Final[dict[DatabaseKind, str]] = {
 # Membership counts as ownership: SET ROLE is one statement away.
 _POWERS: Final = """
 SELECT count(*) FILTER (WHERE pg_has_role(current_user, c.relowner, 'MEMBER')) AS owned,
+       count(*) FILTER (WHERE has_table_privilege(c.oid, 'SELECT')
+                          AND has_table_privilege(c.oid, 'INSERT')) AS usable,
        count(*) FILTER (WHERE c.relrowsecurity AND c.relforcerowsecurity) AS secured,
        (SELECT count(*) FROM pg_roles r
          WHERE (r.rolsuper OR r.rolbypassrls) AND pg_has_role(current_user, r.oid, 'MEMBER'))
@@ -57,4 +59,6 @@ async def inspect(
     row = (await connection.execute(text(_POWERS), {"names": names})).one()
     if row.owned or row.passing:
         return "role_too_powerful"
+    if row.usable < len(names):
+        return "schema_missing"
     return None if row.secured == len(names) else "row_security_off"

@@ -69,7 +69,8 @@ def migrate(
         config: for PostgreSQL with the owner's login, not the application's.
         to: a revision, or `BASE`.
         down: undo this many instead.
-        app_role: PostgreSQL's role that the service logs in as; it gets what it needs.
+        app_role: PostgreSQL's role that the service logs in as; at the newest revision it gets
+            what it needs.
         plan: change nothing.
 
     Raises:
@@ -172,7 +173,7 @@ def _within(
         alembic = _alembic(config)
         alembic.attributes["connection"] = connection
         (command.upgrade if there > here else command.downgrade)(alembic, after)
-    if not plan and app_role is not None and after != BASE:
+    if not plan and app_role is not None and after == REVISIONS[-1]:
         _grant(connection, app_role)
     return Migrated(before=before, after=after, steps=steps)
 

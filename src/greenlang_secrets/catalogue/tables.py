@@ -182,7 +182,7 @@ audit_events: Final = Table(
     Column("principal_tenant", String(63)),
     Column("path", Text),
     Column("version", BigInteger),
-    Column("status", Integer),
+    Column("status", BigInteger),
     Column("code", String(64)),
     Column("seconds", Float(53)),
     Column("cache", String(16)),

@@ -51,7 +51,7 @@ class Transaction:
             )
 
     async def execute(self, statement: Executable, rows: Any = None) -> CursorResult[Any]:
-        """Run one statement; its result is in memory."""
+        """Run one statement, once or for each of `rows`; its result is in memory."""
         return await self._connection.execute(statement, rows)
 
     def now(self, plus: timedelta = timedelta()) -> ColumnElement[datetime]:

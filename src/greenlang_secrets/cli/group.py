@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from greenlang_secrets.cli import operations, secrets
+from greenlang_secrets.cli import audit, operations, secrets
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
@@ -70,5 +70,5 @@ def cli() -> None:
     """Secrets on HashiCorp Vault and OpenBao: read and write them, run the service."""
 
 
-for command in (*secrets.COMMANDS, *operations.COMMANDS):
+for command in (*secrets.COMMANDS, *operations.COMMANDS, *audit.COMMANDS):
     cli.add_command(command)

@@ -25,18 +25,19 @@ class InvalidationConfig:
         revalidate_every: seconds between two times that everything is read anew, at least: what a
             flood of messages, or a file that cannot be read, may cost.
         settle_after: seconds after which what was heard of is read once more, because a standby
-            may have answered that had not applied the change yet; 0 does not.
+            may have answered that had not applied the change yet; 0 does not. None is 0.5 with
+            several addresses of Vault and 0 with one, which is no standby's.
     """
 
     vault_audit_logs: tuple[Path, ...] = ()
     audit_poll_every: float = 0.1
     revalidate_every: float = 5.0
-    settle_after: float = 0.5
+    settle_after: float | None = None
 
     def __post_init__(self) -> None:
         if not self.audit_poll_every > 0 or not self.revalidate_every > 0:
             raise ConfigurationError("The seconds between two looks are greater than 0.")
-        if not self.settle_after >= 0:
+        if self.settle_after is not None and not self.settle_after >= 0:
             raise ConfigurationError("The seconds to settle are 0 or greater.")
 
     @classmethod
@@ -51,7 +52,11 @@ class InvalidationConfig:
             vault_audit_logs=_files(settings.text("VAULT_AUDIT_LOG")),
             audit_poll_every=settings.number("VAULT_AUDIT_POLL_SECONDS", 0.1, least=0.001),
             revalidate_every=settings.number("REVALIDATE_EVERY_SECONDS", 5.0, least=0.001),
-            settle_after=settings.number("SETTLE_SECONDS", 0.5),
+            settle_after=(
+                None
+                if settings.text("SETTLE_SECONDS") is None
+                else settings.number("SETTLE_SECONDS", 0.0)
+            ),
         )
 
 

@@ -240,8 +240,7 @@ class ChangeFeed:
             notices.append(self._plain(Kind.LEFT))
         elif not notices:
             notices.append(self._plain(Kind.ALIVE))
-        if self._told_at is None:
-            self._told_at = self._clock()
+        self._told_at = self._told_at or self._clock()
         try:
             with anyio.fail_after(_DEADLINE):
                 await connection.execute(_TELL, CHANNEL, [notice.payload() for notice in notices])

@@ -20,7 +20,6 @@ import anyio
 
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.following import Followers
-from greenlang_secrets.invalidation.config import InvalidationConfig
 
 __all__ = ["Revalidation", "RevalidationStats"]
 
@@ -60,12 +59,14 @@ class Revalidation:
         self,
         followers: Followers,
         supervisor: Supervisor,
-        config: InvalidationConfig,
         *,
+        revalidate_every: float,
+        settle_after: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._followers = followers
-        self._config = config
+        self._every = revalidate_every
+        self._settle_after = settle_after
         self._clock = clock
         self._done: dict[Key, float] = {}  # when it was done last, of the last tenth of a second
         self._due: dict[Key, tuple[float, bool]] = {}  # when, and whether it has to settle then
@@ -103,7 +104,7 @@ class Revalidation:
         now = self._clock()
         if self._everything_due < math.inf:
             return
-        due = self._everything_at + self._config.revalidate_every
+        due = self._everything_at + self._every
         if now >= due:
             self._revalidate_all(now, reason)
         else:
@@ -130,8 +131,8 @@ class Revalidation:
         if len(self._done) >= _REMEMBERED:
             self._done = {key: at for key, at in self._done.items() if now < at + _SAME_PATH}
         self._done[key] = now
-        if settles and self._config.settle_after > 0:
-            self._later(key, now + self._config.settle_after, settles=False)
+        if settles and self._settle_after > 0:
+            self._later(key, now + self._settle_after, settles=False)
 
     def _later(self, key: Key, at: float, *, settles: bool) -> None:
         due, settling = self._due.get(key, (math.inf, False))

@@ -103,6 +103,19 @@ class AuditReader:
         return Change(scope=placed[0], path=placed[1], written=_written(entry.get("response")))
 
 
+def _by_path(
+    changes: Iterable[Change],
+) -> dict[tuple[Scope, SecretPath], tuple[int, datetime] | None]:
+    """One message for each path, of its last version if a write of that was all: a `put` that sets
+    the type stands in the file as two requests.
+    """
+    paths: dict[tuple[Scope, SecretPath], tuple[int, datetime] | None] = {}
+    for change in changes:
+        key = (change.scope, change.path)
+        paths[key] = change.written if paths.get(key, change.written) else None
+    return paths
+
+
 def _namespace_of(request: Mapping[str, Any]) -> str:
     namespace = request.get("namespace")
     path = namespace.get("path") if isinstance(namespace, dict) else None
@@ -155,8 +168,8 @@ class VaultAuditTail:
         """Read on, and return whether there was more."""
         read, changes, gap = await anyio.to_thread.run_sync(self._read, limiter=self._thread)
         self._note(read)
-        for change in changes:
-            self._revalidation.path(change.scope.key, str(change.path), written=change.written)
+        for (scope, path), written in _by_path(changes).items():
+            self._revalidation.path(scope.key, str(path), written=written)
         if gap:
             self._revalidation.everything(f"vault_audit.{gap}")
         return read.more

@@ -6,7 +6,7 @@ import pytest
 
 from greenlang_secrets import PLATFORM, SecretMetadata, SecretType, SecretVersion, Tenant, TenantId
 from greenlang_secrets.catalogue import Catalogue
-from greenlang_secrets.catalogue.index import Seen
+from greenlang_secrets.catalogue.index_rows import Seen
 
 ACME, GLOBEX = (Tenant(TenantId(name)) for name in ("acme", "globex"))
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

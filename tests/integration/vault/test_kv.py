@@ -278,6 +278,31 @@ async def test_metadata_that_vault_refuses(kv, path):
     assert "512" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("owner", "é ß 中", True),
+        ("\u00cd", "v", True),
+        ("owner", "\u0088", False),
+        ("\u0088", "v", False),
+        ("owner", "a\u00a0b", False),
+        ("owner", "a\nb", False),
+        ("owner", "a\u200bb", False),
+    ],
+)
+async def test_metadata_that_is_not_printable(kv, path, key, value, kept):
+    """Vault refuses what Python's `isprintable` refuses, in keys and values."""
+    await kv.write(path, {"k": "v"})
+
+    assert (key.isprintable() and value.isprintable()) == kept
+    if kept:
+        await kv.patch_metadata(path, custom_metadata={key: value})
+        assert (await kv.read_metadata(path)).custom_metadata == {key: value}
+    else:
+        with pytest.raises(VaultRefused):
+            await kv.patch_metadata(path, custom_metadata={key: value})
+
+
 async def test_removed_metadata_removes_everything(kv, path):
     """After `delete_metadata` the secret never was, and begins again at version 1."""
     await kv.write(path, {"k": "v"})

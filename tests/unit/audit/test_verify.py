@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from greenlang_secrets.audit import chain_check, findings
 from greenlang_secrets.audit import verify as verify_module
 from greenlang_secrets.audit.findings import MOST_KEPT
 from greenlang_secrets.audit.head import HeadFile
-from greenlang_secrets.audit.records import MAX_LINE, ChainKey, Position
+from greenlang_secrets.audit.records import MAX_LINE, ChainKey, Position, parse
 from greenlang_secrets.audit.verify import verify
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.sensitive import SecretValue
@@ -22,6 +23,12 @@ from support.audit import KEY, KEYS, OTHER_KEY, lines_of, written
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "audit.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch):
+    """Half a line at the end is not waited for, unless a test says so."""
+    monkeypatch.setattr(verify_module, "_TORN_WITHIN", 0.0)
 
 
 def flaws(path, lines: list[bytes], head: Position | None = None) -> list[tuple[str, int]]:
@@ -166,9 +173,14 @@ def test_a_sidecar_that_knows_another_record_is_named(path, known):
 
 def test_a_sidecar_that_lags_is_right(path):
     """After a power loss the log may be ahead of it."""
-    _, behind = lines_of(7)
+    assert flaws(path, TEN, parse(TEN[6]).position) == []
 
-    assert flaws(path, TEN, behind) == []
+
+def test_a_sidecar_that_knows_another_record_in_the_midst_is_named(path):
+    """The control: the line whose record it does not know is named."""
+    known = replace(parse(TEN[6]).position, hmac="0" * 64)
+
+    assert flaws(path, TEN, known) == [("head_mismatch", 7)]
 
 
 def test_a_sidecar_of_an_unknown_key_still_counts(path):
@@ -281,6 +293,38 @@ def test_a_line_of_another_log_is_named(path):
 def test_a_torn_line_is_named(path):
     """A file that ends within a line has lost that record."""
     assert flaws(path, [*TEN[:3], TEN[3][:-7]]) == [("torn", 4)]
+
+
+def test_half_a_line_after_what_was_promised_is_a_notice(path):
+    """A death leaves half a record; the sidecar knows that it was promised to nobody."""
+    promised = parse(TEN[2]).position
+    report = verify([written(path, [*TEN[:3], TEN[3][:-7]], promised)], KEYS)
+
+    assert report.good
+    assert report.notices == (f"{path}:4 is half a record, which was promised to nobody.",)
+
+
+def test_half_of_a_promised_line_is_named(path):
+    """The control: the sidecar knows of the record that the half line was."""
+    assert flaws(path, [*TEN[:3], TEN[3][:-7]], AFTER_TEN) == [("torn", 4), ("tail_cut", 4)]
+    promised = parse(TEN[3]).position
+    assert flaws(path, [*TEN[:3], TEN[3][:-7]], promised) == [("torn", 4)]
+
+
+@pytest.mark.parametrize("whole", [0, 3])
+def test_half_a_line_in_a_rotated_file_is_judged_by_the_next_record(path, whole):
+    """If its number was given again it was promised to nobody; if not, it was a record."""
+    rotated = written(path.with_name("audit.jsonl.1"), [*TEN[:whole], TEN[whole][:40]])
+    written(path, TEN[whole:], AFTER_TEN)
+    again = verify([rotated, path], KEYS)
+    written(path, TEN[whole + 1 :], AFTER_TEN)
+    not_again = verify([rotated, path], KEYS)
+
+    assert again.good
+    assert again.notices == (
+        f"{rotated}:{whole + 1} is half a record, which was promised to nobody.",
+    )
+    assert [(found.flaw, found.place.file) for found in not_again.findings] == [("torn", rotated)]
 
 
 def test_a_line_being_written_is_waited_for(path, monkeypatch):

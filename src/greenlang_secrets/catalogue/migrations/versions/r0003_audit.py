@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("principal_tenant", sa.String(63)),
         sa.Column("path", sa.Text),
         sa.Column("version", sa.BigInteger),
-        sa.Column("status", sa.Integer),
+        sa.Column("status", sa.BigInteger),
         sa.Column("code", sa.String(64)),
         sa.Column("seconds", sa.Float(53)),
         sa.Column("cache", sa.String(16)),

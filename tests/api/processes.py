@@ -1,4 +1,4 @@
-"""The service as a process of its own, which a test may limit, signal and kill."""
+"""The service as a process of its own, as `serve` runs it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,224 @@
+"""The copy of the audit log: records by tenant, inserted and read, never changed.
+
+A record that comes again is known by its event's id, so whoever is not sure that a batch
+arrived sends it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final
+
+from sqlalchemy import String, literal, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Row
+
+from greenlang_secrets.audit.event import AuditEvent, AuditPhase, AuditResult
+from greenlang_secrets.audit.records import Position, Record
+from greenlang_secrets.catalogue.database import Database
+from greenlang_secrets.catalogue.purging import purge_expired
+from greenlang_secrets.catalogue.tables import Moment, audit_chains, audit_events, tenant_id_of
+from greenlang_secrets.catalogue.transaction import Transaction
+from greenlang_secrets.errors import InvalidTenant
+from greenlang_secrets.paths import PLATFORM, Scope, Tenant, TenantId
+
+__all__ = ["AuditCopy", "AuditCursor", "AuditPage", "CopiedEvent", "Reached"]
+
+_MOST: Final = 1000  # events of a page
+_LENGTHS: Final[Mapping[str, int]] = {
+    column.name: column.type.length
+    for column in audit_events.columns
+    if isinstance(column.type, String) and column.type.length is not None
+}
+_MEMBERS: Final = (
+    *("id", "action", "phase", "result", "operation_id", "at", "principal", "principal_tenant"),
+    *("path", "version", "status", "code", "seconds", "cache", "request_id", "trace_id"),
+    *("source_address", "reason"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How far a log was shipped: a record, and where in which file it ends.
+
+    The record is what counts. The place saves looking for it, and may be wrong.
+    """
+
+    position: Position
+    file: str
+    device: int
+    inode: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCursor:
+    """Where a page of events ends."""
+
+    at: datetime
+    chain: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiedEvent:
+    """An event, and its number in which log."""
+
+    chain: str
+    seq: int
+    event: AuditEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """A part of a scope's events, the newest first; `next` is where the following page begins."""
+
+    items: tuple[CopiedEvent, ...]
+    next: AuditCursor | None
+
+
+class AuditCopy:
+    """Inserts and reads records.
+
+    Raises, in each method:
+        CatalogueUnavailable: the database gives no answer in time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._retention = database.config.audit_retention
+        postgres = database.config.kind == "postgresql"
+        # Both have ON CONFLICT, and SQLAlchemy has it once for each dialect.
+        self._insert: Any = postgresql.insert if postgres else sqlite.insert
+
+    async def insert(self, records: Sequence[Record], *, reached: Reached | None = None) -> int:
+        """Keep records, and return how many of them are new.
+
+        With `reached`, how far their log was shipped is noted in the same transaction.
+        """
+
+        async def work(transaction: Transaction) -> int:
+            new = 0
+            by_tenant = sorted(records, key=lambda record: tenant_id_of(_scope(record.event)))
+            for scope, group in groupby(by_tenant, key=lambda record: _scope(record.event)):
+                await transaction.enter(scope)
+                statement = (
+                    self._insert(audit_events).on_conflict_do_nothing().returning(audit_events.c.id)
+                )
+                rows = [self._row(transaction.tenant_id, record) for record in group]
+                new += len((await transaction.execute(statement, rows)).all())
+            if reached is not None:
+                await self._note(transaction, reached)
+            return new
+
+        return await self._database.run(work, writes=True)
+
+    async def events(
+        self, scope: Scope, *, limit: int = 100, after: AuditCursor | None = None
+    ) -> AuditPage:
+        """Return up to `limit` (1 to 1000) of a scope's events, the newest first."""
+        if not 1 <= limit <= _MOST:
+            raise ValueError(f"a page of events has 1 to {_MOST}")
+        key = (audit_events.c.at, audit_events.c.chain, audit_events.c.seq)
+
+        async def work(transaction: Transaction) -> Sequence[Row[Any]]:
+            statement = select(audit_events).where(
+                audit_events.c.tenant_id == transaction.tenant_id
+            )
+            if after is not None:
+                end = (literal(after.at, Moment), literal(after.chain), literal(after.seq))
+                statement = statement.where(tuple_(*key) < tuple_(*end))
+            statement = statement.order_by(*(column.desc() for column in key)).limit(limit + 1)
+            return (await transaction.execute(statement)).all()
+
+        rows = await self._database.run(work, scope=scope)
+        items = tuple(_copied(row) for row in rows[:limit])
+        last = items[-1] if len(rows) > limit else None
+        return AuditPage(
+            items=items,
+            next=None
+            if last is None
+            else AuditCursor(at=last.event.at, chain=last.chain, seq=last.seq),
+        )
+
+    async def reached(self) -> Mapping[str, Reached]:
+        """Return how far each log was shipped, by its chain."""
+
+        async def work(transaction: Transaction) -> Sequence[Row[Any]]:
+            return (await transaction.execute(select(audit_chains))).all()
+
+        return {
+            row.chain: Reached(
+                position=Position(chain=row.chain, seq=row.seq, hmac=row.hmac),
+                file=row.file,
+                device=row.device,
+                inode=row.inode,
+                offset=row.position,
+            )
+            for row in await self._database.run(work)
+        }
+
+    async def purge(self) -> int:
+        """Remove records whose retention is over, of all tenants; return how many those were."""
+        return await purge_expired(self._database, audit_events)
+
+    async def _note(self, transaction: Transaction, reached: Reached) -> None:
+        statement = self._insert(audit_chains).values(
+            chain=reached.position.chain,
+            seq=reached.position.seq,
+            hmac=reached.position.hmac,
+            file=_storable(reached.file),
+            device=reached.device,
+            inode=reached.inode,
+            position=reached.offset,
+            at=transaction.now(),
+        )
+        names = ("seq", "hmac", "file", "device", "inode", "position", "at")
+        await transaction.execute(
+            statement.on_conflict_do_update(
+                index_elements=[audit_chains.c.chain],
+                set_={name: statement.excluded[name] for name in names},
+            )
+        )
+
+    def _row(self, tenant_id: str, record: Record) -> dict[str, Any]:
+        members = {name: getattr(record.event, name) for name in _MEMBERS}
+        texts = {
+            name: _storable(value)[: _LENGTHS.get(name)]
+            for name, value in members.items()
+            if isinstance(value, str)
+        }
+        return {
+            **members,
+            **texts,
+            "chain": record.chain,
+            "seq": record.seq,
+            "tenant_id": tenant_id,
+            "expires_at": record.event.at + self._retention,
+        }
+
+
+def _scope(event: AuditEvent) -> Scope:
+    """Where the event is kept: what names no tenant that can be is the platform's to see."""
+    try:
+        return PLATFORM if event.tenant is None else Tenant(TenantId(event.tenant))
+    except InvalidTenant:
+        return PLATFORM
+
+
+def _storable(text: str) -> str:
+    """A text without what PostgreSQL has no room for: NUL and lone surrogates, which a caller
+    can put into a path, are spelled out.
+    """
+    return text.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _copied(row: Row[Any]) -> CopiedEvent:
+    members = {name: getattr(row, name) for name in _MEMBERS}
+    members["phase"] = AuditPhase(row.phase)
+    members["result"] = AuditResult(row.result)
+    tenant = None if row.tenant_id == tenant_id_of(PLATFORM) else row.tenant_id
+    return CopiedEvent(chain=row.chain, seq=row.seq, event=AuditEvent(**members, tenant=tenant))

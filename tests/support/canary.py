@@ -6,6 +6,7 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator
+from functools import cache
 from urllib.parse import quote
 
 __all__ = ["new_canary", "shown_in"]
@@ -30,13 +31,18 @@ def shown_in(text: str | bytes, canary: str) -> str | None:
     JSON-escaped, `repr`-escaped, and each of them reversed.
     """
     haystack = text.decode("latin-1") if isinstance(text, bytes) else text
+    return next((disguise for form, disguise in _forms(canary) if form in haystack), None)
+
+
+@cache
+def _forms(canary: str) -> tuple[tuple[str, str], ...]:
+    """Every form to look for, once, with the name of its disguise."""
+    forms: dict[str, str] = {}
     for start in range(max(1, len(canary) - PIECE + 1)):
         for disguise, form in _disguises(canary[start : start + PIECE]):
-            if form in haystack:
-                return disguise
-            if form[::-1] in haystack:
-                return f"reversed {disguise}"
-    return None
+            forms.setdefault(form, disguise)
+            forms.setdefault(form[::-1], f"reversed {disguise}")
+    return tuple(forms.items())
 
 
 def _disguises(piece: str) -> Iterator[tuple[str, str]]:

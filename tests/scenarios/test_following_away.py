@@ -84,7 +84,7 @@ async def test_frozen_vault_holds_up_no_reader_of_a_handle(vault, opened, seed):
             await until(lambda: handle.current.stale)
             loop = asyncio.get_running_loop()
             begun = loop.time()
-            answers = [handle.current for _ in range(10_000)]
+            answers = [handle.current for _ in range(1000)]
             spent = loop.time() - begun
         finally:
             await vault.resume()

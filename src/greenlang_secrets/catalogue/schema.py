@@ -12,12 +12,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -26,6 +23,9 @@ from greenlang_secrets.catalogue.engine import WRITES, make_engine
 from greenlang_secrets.catalogue.grants import grant
 from greenlang_secrets.catalogue.tables import VERSION_TABLE
 from greenlang_secrets.errors import CatalogueUnavailable, ConfigurationError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 __all__ = ["BASE", "REVISIONS", "Migrated", "migrate", "migrate_own_file", "migration_sql"]
 
@@ -114,6 +114,8 @@ def migrate_own_file(config: CatalogueConfig) -> None:
 
 def migration_sql(config: CatalogueConfig, *, app_role: str | None = None) -> str:
     """Return the statements of all revisions, for an administrator who runs them by hand."""
+    from alembic import command  # noqa: PLC0415  half a second that no start of the service needs
+
     output = io.StringIO()
     alembic = _alembic(config)
     alembic.output_buffer = output
@@ -156,8 +158,7 @@ def _within(
     if config.kind == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    before = context.get_current_revision() or BASE
+    before = _revision(connection)
     known = (BASE, *REVISIONS)
     if before not in known and not (plan and to is None and down is None):
         raise ConfigurationError(
@@ -171,12 +172,22 @@ def _within(
     there = known.index(after)
     steps = known[here + 1 : there + 1] if there >= here else known[here:there:-1]
     if not plan and steps:
+        from alembic import command  # noqa: PLC0415  as above
+
         alembic = _alembic(config)
         alembic.attributes["connection"] = connection
         (command.upgrade if there > here else command.downgrade)(alembic, after)
     if not plan and app_role is not None and after == REVISIONS[-1]:
         _grant(connection, app_role)
     return Migrated(before=before, after=after, steps=steps)
+
+
+def _revision(connection: Connection) -> str:
+    """Return what Alembic has noted, without loading it."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return BASE
+    statement = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608  a constant
+    return connection.execute(statement).scalar_one_or_none() or BASE
 
 
 def _target(here: int, known: Sequence[str], *, to: str | None, down: int | None) -> str:
@@ -208,6 +219,8 @@ def _grant(connection: Connection, role: str) -> None:
 
 
 def _alembic(config: CatalogueConfig) -> Config:
+    from alembic.config import Config  # noqa: PLC0415  as above
+
     alembic = Config()
     here = str(Path(__file__).parent / "migrations")
     alembic.set_main_option("script_location", here.replace("%", "%%"))

@@ -24,7 +24,10 @@ from greenlang_secrets import access, config, content, errors, listing, paths, t
 from greenlang_secrets.audit import AuditConfig, log_file, records
 from greenlang_secrets.audit.findings import Flaw
 from greenlang_secrets.auth_config import AuthMethodName
-from greenlang_secrets.catalogue import CatalogueConfig
+from greenlang_secrets.catalogue import CatalogueConfig, tables
+from greenlang_secrets.catalogue.gate import Obstacle
+from greenlang_secrets.catalogue.grants import RIGHTS
+from greenlang_secrets.catalogue.schema import REVISIONS
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
@@ -158,6 +161,22 @@ def catalogue_variables() -> Rows:
     CatalogueConfig.from_env(environ=environ)
     shared = audit_variables() | {(config.PREFIX + "ENVIRONMENT",)}
     return {(name,) for name in environ.read} - shared
+
+
+def catalogue_tables() -> Rows:
+    """Tables, what the service may do with each, and whether its rows are guarded."""
+    guarded = {table.name for table in tables.TENANT_TABLES}
+    return {(name, rights, "yes" if name in guarded else "no") for name, rights in RIGHTS.items()}
+
+
+def catalogue_revisions() -> Rows:
+    """The schema's revisions."""
+    return {(revision,) for revision in REVISIONS}
+
+
+def catalogue_obstacles() -> Rows:
+    """What may keep the catalogue from being used."""
+    return {(obstacle,) for obstacle in get_args(Obstacle)}
 
 
 def variables_in_source(folders: Iterable[Path] | None = None) -> Rows:

@@ -36,7 +36,7 @@ dev: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(if $(ARGS),$(BIN)/coverage run -m pytest $(ARGS),$(BIN)/python tests/side_by_side.py)
 	@$(BIN)/coverage combine --quiet
 	@$(if $(ARGS),echo "A part of the tests covers a part of the code: the floor is for all of them.",$(BIN)/python tests/coverage_floor.py)
 

@@ -302,6 +302,11 @@ class KvPath:
         segments = _root(scope) + folder.segments
         return ApiPath(f"{_mount(mount)}/metadata/{'/'.join(segments)}/", (mount, *segments))
 
+    @staticmethod
+    def tenants(mount: str) -> ApiPath:
+        """Return the metadata path that lists the tenants which have secrets."""
+        return ApiPath(f"{_mount(mount)}/metadata/tenants/", (mount, "tenants"))
+
     def __str__(self) -> str:
         return str(self.relative)
 

@@ -116,6 +116,7 @@ def _lifespan(
             _reopen_at_sighup(log, stack)
             service = await stack.enter_async_context(SecretsService.open(service_config))
             catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
+            catalogue.ship(keeps.audit.log)
             invalidation = await stack.enter_async_context(
                 Invalidation.open(
                     service.followers,

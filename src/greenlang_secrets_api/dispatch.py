@@ -1,7 +1,7 @@
 """From a request to the one endpoint that answers it, through the checks in their order.
 
-Sizes (413, 431), authentication (401), the path's grammar and the method (400, 405), the
-rate (429), the query (400), permission (403), the body (406, 408, 413, 415, 422), and only
+Sizes (413, 431), work (503), authentication (401), the path's grammar, the method and the
+query (400, 405), the rate (429), permission (403), the body (406, 408, 413, 415, 422), and only
 then the endpoint, which is the first to speak to Vault. Whoever fails an early check learns
 nothing of the later ones. From permission on, everything is recorded before it is answered.
 """
@@ -29,7 +29,7 @@ from greenlang_secrets_api.auditing import AuditedRequest, record_refused_bearer
 from greenlang_secrets_api.bodies import read_document
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import RequestInfo, request_info
-from greenlang_secrets_api.endpoints import Call, Endpoint, EndpointTable, Noted
+from greenlang_secrets_api.endpoints import Call, Endpoint, EndpointTable, Noted, RateClass
 from greenlang_secrets_api.idempotency import key_of, once
 from greenlang_secrets_api.overload import deadline
 from greenlang_secrets_api.problems import ProblemError, problem_of
@@ -53,6 +53,7 @@ class _Asked:
     target: Target
     endpoint: Endpoint
     principal: Principal | None
+    query: Mapping[str, str]
     noted: Noted
     scope: Scope
     receive: Receive
@@ -76,7 +77,7 @@ class Dispatch:
         if is_ours(raw_path):
             with scope["state"]["work"].work():
                 answer = await self._answer(raw_path, scope, receive)
-                await answer.send(send)
+            await answer.send(send)  # no work: how long it takes is the client's to say
         elif is_plain(raw_path):
             await self._app(scope, receive, send)
         else:
@@ -95,9 +96,10 @@ class Dispatch:
         info.route = ROUTES[target.kind]
         principal = await self._principal(target, state, headers, info)
         endpoint = self._endpoints.find(target, scope["method"])
-        info.headers = await _counted(state["limiter"], principal, endpoint, target, scope)
+        query = parse_query(scope["query_string"], endpoint.parameters)
         noted = Noted(action=endpoint.action, path=target.path)
-        asked = _Asked(target, endpoint, principal, noted, scope, receive)
+        asked = _Asked(target, endpoint, principal, query, noted, scope, receive)
+        info.headers = await _counted(asked, state["limiter"], info)
         if principal is None or not endpoint.audited:
             return await self._perform(asked)
         await state["keyring"].keys()  # without them no record can be made
@@ -113,8 +115,7 @@ class Dispatch:
         return answer
 
     async def _perform(self, asked: _Asked, record: AuditedRequest | None = None) -> Answer:
-        endpoint, headers = asked.endpoint, asked.scope["headers"]
-        query = parse_query(asked.scope["query_string"], endpoint.parameters)
+        endpoint, query, headers = asked.endpoint, asked.query, asked.scope["headers"]
         context = None if asked.principal is None else _context(asked.principal, query)
         if record is not None and context is not None:
             record.scope = context.scope
@@ -188,22 +189,24 @@ def _parsed(raw_path: bytes) -> Target | InvalidPath:
         return error
 
 
-async def _counted(
-    limiter: RateLimiter,
-    principal: Principal | None,
-    endpoint: Endpoint,
-    target: Target,
-    scope: Scope,
-) -> tuple[Header, ...]:
-    """Count the request, and return the headers that tell what is left."""
-    if endpoint.rate is None:  # `EndpointTable` refuses this
+async def _counted(asked: _Asked, limiter: RateLimiter, info: RequestInfo) -> tuple[Header, ...]:
+    """Count the request where it acts, and return the headers that tell what is left."""
+    rate, principal = asked.endpoint.rate, asked.principal
+    if rate is None:  # `EndpointTable` refuses this
         return ()
-    if principal is None:
-        return await limiter.hit("", counted_as(request_info(scope).address), endpoint.rate)
-    # Before the query is parsed: whoever spells it otherwise is refused for that.
-    cost = FRESH_COST if b"fresh=true" in scope["query_string"] else 1
+    named = asked.query.get("tenant")
+    if rate is RateClass.PROBE or principal is None:
+        where, who = "", counted_as(info.address)
+    elif named is not None and principal.tenant is None:
+        where, who = named, principal.subject  # whether it is a tenant's id is seen later
+    else:
+        where, who = principal.home.key, principal.subject
     return await limiter.hit(
-        principal.home.key, principal.subject, endpoint.rate, cost=cost, path=target.path
+        where,
+        who,
+        rate,
+        cost=FRESH_COST if asked.query.get("fresh") == "true" else 1,
+        path=asked.target.path if asked.target.kind is Kind.ROTATE else None,
     )
 
 

@@ -1,4 +1,5 @@
-"""What the service's process denies to others on its machine: its memory, alive or dead.
+"""What the service's process asks of its kernel: to keep its memory from others, alive or dead,
+and enough file descriptors.
 
 Not `mlockall`, which counts against a container's memory, and nothing against root or against
 whoever runs code in the process: see the security model.
@@ -12,9 +13,11 @@ import resource
 import sys
 from typing import Final
 
-__all__ = ["deny_memory"]
+__all__ = ["allow_connections", "deny_memory"]
 
 _log: Final = logging.getLogger("greenlang_secrets_api")
+
+MAX_FILES: Final = 65_536
 
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 _SUID_DUMP_DISABLE: Final = 0
@@ -39,6 +42,23 @@ def deny_memory() -> None:
         "process.hardened",
         extra={"core_dumps_off": cores, "memory_private": private},
     )
+
+
+def allow_connections() -> None:
+    """Raise the soft limit of open files to the hard one, at most to 65,536.
+
+    Each connection is a file, and where the soft limit is the usual 1,024 the thousandth would
+    not be accepted, when it should be told 503. It is that low for programs that use select(2),
+    which this is not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (OSError, ValueError):
+        _log.warning("process.few_files", extra={"files": soft})
 
 
 def _no_cores() -> bool:

@@ -30,7 +30,7 @@ from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.correlation import COMMON_HEADERS
 from greenlang_secrets_api.draining import Draining, draining_of
-from greenlang_secrets_api.hardening import deny_memory
+from greenlang_secrets_api.hardening import allow_connections, deny_memory
 from greenlang_secrets_api.logs import configure_logging, place_of
 from greenlang_secrets_api.overload import REQUEST_DEADLINE
 from greenlang_secrets_api.problems import ProblemError, problem_answer
@@ -329,6 +329,7 @@ def serve(
     """
     configure_logging()
     deny_memory()
+    allow_connections()
     try:
         api_config = api_config or ApiConfig.from_env()
         app = create_app(service_config=service_config, api_config=api_config)

@@ -28,6 +28,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from greenlang_secrets.background import Supervisor, reported
 from greenlang_secrets.sensitive import SecretValue
@@ -40,6 +41,9 @@ _log: Final = logging.getLogger("greenlang_secrets_api")
 
 DEADLINE: Final = 0.05
 """Seconds for one request to the store, connecting included; it must not cost a read more."""
+SILENCES: Final = 3
+"""Requests in a row that got no answer in time before the store counts as away: one late answer
+may be our own loop's doing. A connection that fails is no chance, and counts at once."""
 RETRY: Final = 1.0  # seconds between looks at a store that is away
 ON_CREDIT: Final = 20
 """A replica uses up to this part of a limit before it asks: a request to the store costs about
@@ -85,6 +89,7 @@ class SharedLimits:
         self._items: dict[RatePolicy, RateLimitItem] = {}
         self._tabs: OrderedDict[tuple[str, ...], _Tab] = OrderedDict()
         self._away = False
+        self._silences = 0
 
     @classmethod
     @asynccontextmanager
@@ -133,10 +138,12 @@ class SharedLimits:
                 return taken
             try:
                 with anyio.fail_after(DEADLINE):
-                    return await self._ask(policy, _digest(policy, key), tab, cost)
+                    taken = await self._ask(policy, _digest(policy, key), tab, cost)
             except _TROUBLE as error:
-                self._lost(error)
+                self._failed(error)
                 return None
+            self._silences = 0
+            return taken
 
     def _tab(self, policy: RatePolicy, key: tuple[str, ...]) -> _Tab:
         name = (policy.name, *key)
@@ -190,6 +197,12 @@ class SharedLimits:
             item = self._items[policy] = RateLimitItemPerSecond(policy.quota, policy.window)
         return item
 
+    def _failed(self, error: BaseException) -> None:
+        self._silences += 1
+        # redis-py has a class of its own for time that is over, beside Python's.
+        if not isinstance(error, TimeoutError | RedisTimeoutError) or self._silences >= SILENCES:
+            self._lost(error)
+
     def _lost(self, error: BaseException) -> None:
         """Count in memory from now on; said once, and looked after in the background."""
         if self._away:
@@ -212,6 +225,7 @@ class SharedLimits:
         except _TROUBLE as error:
             self._lost(error)
             return
+        self._silences = 0
         if self._away:
             self._away = False
             self._tabs.clear()

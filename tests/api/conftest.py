@@ -82,16 +82,19 @@ def api(vault_server: Any, mount: str, api_config: ApiConfig, audit_file: Path) 
 
 
 @pytest.fixture
-def environment(
-    vault_server: Any, mount: str, api_config: ApiConfig, tmp_path: Path
-) -> dict[str, str]:
-    """What a process of the service is configured by."""
+def environment(settings: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """What a process of the service is configured by; what it keeps, it keeps for this test."""
+    return {**settings, "GREENLANG_SECRETS_STATE_DIR": str(tmp_path / "state")}
+
+
+@pytest.fixture(scope="session")
+def settings(vault_server: Any, mount: str, api_config: ApiConfig) -> dict[str, str]:
+    """What every process of the service is configured by."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "GREEN"))}
     return own | {
         "VAULT_ADDR": vault_server.addr,
         "VAULT_TOKEN": vault_server.root_token,
         "GREENLANG_SECRETS_KV_MOUNT": mount,
-        "GREENLANG_SECRETS_STATE_DIR": str(tmp_path / "state"),
         "GREENLANG_SECRETS_TENANT_TOKEN_ROLE": "none",
         "GREENLANG_SECRETS_JWT_ISSUER": ISSUER,
         "GREENLANG_SECRETS_JWT_AUDIENCE": AUDIENCE,

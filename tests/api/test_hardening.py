@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
@@ -106,6 +107,7 @@ async def test_the_process_itself_still_sees_its_files() -> None:
     """Its own /proc stays readable: certificates in memory and the process' metrics need it."""
     code = """
 import os
+import resource
 from pathlib import Path
 from greenlang_secrets_api.hardening import deny_memory
 deny_memory()
@@ -172,3 +174,43 @@ def test_elsewhere_there_is_only_the_limit(
     [record] = caplog.records
     assert record.levelname == "INFO"
     assert (record.core_dumps_off, record.memory_private) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((1024, 20_000), (20_000, 20_000)),
+        ((1024, 500_000), (65_536, 500_000)),
+        ((1024, resource.RLIM_INFINITY), (65_536, resource.RLIM_INFINITY)),
+        ((100_000, 500_000), None),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None),
+    ],
+)
+def test_the_soft_limit_of_files_is_raised(
+    before: tuple[int, int], after: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the hard one or 65,536, and never lowered."""
+    did: list[tuple[int, int]] = []
+    monkeypatch.setattr(hardening.resource, "getrlimit", lambda _: before)
+    monkeypatch.setattr(hardening.resource, "setrlimit", lambda _, limits: did.append(limits))
+
+    hardening.allow_connections()
+
+    assert did == ([] if after is None else [after])
+
+
+def test_a_limit_that_cannot_be_raised_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service starts all the same."""
+
+    def fail(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(hardening.resource, "getrlimit", lambda _: (64, 128))
+    monkeypatch.setattr(hardening.resource, "setrlimit", fail)
+
+    hardening.allow_connections()
+
+    [record] = caplog.records
+    assert (record.message, record.files) == ("process.few_files", 64)

@@ -61,15 +61,21 @@ async def value_of(api: Api, path: str, token: str) -> str | None:
     return reply.json["data"]["k"] if reply.status == 200 else None
 
 
+async def create(api: Api, path: str, token: str, value: str) -> None:
+    reply = await api.ask("POST", path, token, json={"data": {"k": value}})
+    assert reply.status == 201
+
+
 async def put(api: Api, path: str, token: str, value: str) -> None:
     reply = await api.ask("PUT", path, token, json={"data": {"k": value}})
-    assert reply.status in {200, 201}
+    assert reply.status == 200
 
 
 async def test_write_on_one_is_visible_through_the_other(pair: Pair, issuer: Issuer, path: str):
     """Of two services on one PostgreSQL each sees the other's writes at once."""
     token = issuer.tenant("acme")
     async with pair(InvalidationConfig()) as (one, other):
+        await create(one, path, token, "-")
         for number, (writer, reader) in enumerate([(one, other), (other, one), (one, other)]):
             await put(writer, path, token, str(number))
 
@@ -81,7 +87,7 @@ async def test_delete_on_one_is_visible_through_the_other(pair: Pair, issuer: Is
     """What was deleted on one is 404 on the other, though that held it."""
     token = issuer.tenant("acme")
     async with pair(InvalidationConfig()) as (one, other):
-        await put(one, path, token, "1")
+        await create(one, path, token, "1")
         assert await seen(other, path, token, "1")
 
         deleted = await one.ask("DELETE", path, token)
@@ -96,7 +102,7 @@ async def test_without_a_shared_database_the_old_value_stays(pair: Pair, issuer:
     """The control: two services that share nothing but Vault hold what they have read."""
     token = issuer.tenant("acme")
     async with pair(InvalidationConfig(), shared=False) as (one, other):
-        await put(one, path, token, "1")
+        await create(one, path, token, "1")
         assert await seen(other, path, token, "1")
 
         await put(one, path, token, "2")
@@ -111,7 +117,7 @@ async def test_write_behind_the_back_is_visible_through_both(
     token = issuer.tenant("acme")
     hears = InvalidationConfig(vault_audit_logs=(vault_server.audit_file,))
     async with pair(hears, shared=False) as (one, other):
-        await put(one, path, token, "1")
+        await create(one, path, token, "1")
         assert await seen(other, path, token, "1")
 
         await vault_server.request(

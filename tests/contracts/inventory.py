@@ -29,7 +29,7 @@ from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.testing import plugin
-from greenlang_secrets_api import auth, health_routes, rotation_routes, secrets_routes
+from greenlang_secrets_api import auth, health_routes, overload, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.problem_table import PROBLEMS
@@ -430,6 +430,9 @@ def request_limits() -> Rows:
         ("octets of a body", str(config.max_body)),
         ("octets of all header fields", str(config.max_headers)),
         ("seconds for a body to arrive", f"{config.body_timeout:g}"),
+        ("seconds for one request after that", f"{overload.REQUEST_DEADLINE:g}"),
+        ("requests in work at once", str(overload.MAX_REQUESTS)),
+        ("long polls that wait at once", str(overload.MAX_WAITING)),
         ("keys of a secret", str(content.MAX_KEYS)),
         ("entries of a page", str(listing.MAX_PAGE)),
         ("octets of a bearer", str(auth.MAX_TOKEN)),
@@ -519,5 +522,33 @@ def ready_file_members() -> Rows:
         postgres_url=None,
         valkey_url=None,
         audit_log=nothing,
+        openbao_audit_log=nothing,
     )
     return {(member,) for member in json.loads(running.ready_file())}
+
+
+def rate_limits() -> Rows:
+    """The limits by the names that answers use, and their defaults."""
+    policies = api.ApiConfig(
+        jwt_issuer="i", jwt_audience="a", jwks_url="https://i.example/j"
+    ).rate_limits
+    return {
+        (policy.name, f"{policy.quota} in {policy.window} s")
+        for name in policies.__dataclass_fields__
+        for policy in [getattr(policies, name)]
+    }
+
+
+def rate_limit_defaults() -> Rows:
+    """Each limit's variable, its default as it would be written, and its attribute."""
+    policies = api.ApiConfig(
+        jwt_issuer="i", jwt_audience="a", jwks_url="https://i.example/j"
+    ).rate_limits
+    return {
+        (
+            f"{config.PREFIX}RATE_LIMIT_{name.upper()}",
+            str(getattr(policies, name)),
+            f"rate_limits.{name}",
+        )
+        for name in policies.__dataclass_fields__
+    }

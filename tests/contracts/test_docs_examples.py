@@ -337,6 +337,7 @@ def test_shell_of_a_page_names_what_there_is(page: Path) -> None:
         ("make fly", "make fly"),
         ('make dev ARGS="--fly"', "option dev --fly"),
         ("greenlang-secrets fly", "command fly"),
+        ("greenlang-secrets catalogue fly", "command catalogue fly"),
         ("greenlang-secrets get a --fly", "option get --fly"),
         ("greenlang-secrets audit fly", "command audit fly"),
         ("greenlang-secrets audit tail --fly", "option audit tail --fly"),

@@ -10,6 +10,7 @@ from operator import attrgetter
 import pytest
 
 import greenlang_secrets as gs
+import greenlang_secrets_api as api
 from contracts import inventory
 from contracts.markdown import ROOT, rows, section
 
@@ -74,6 +75,7 @@ CHECKS = [
     Check("rest", "Outside the prefix", (0,), inventory.routes),
     Check("rest", "Problems", (0, 1, 2, 3), inventory.problems),
     Check("rest", "Limits", (0, 1), inventory.request_limits),
+    Check("rest", "Rate limits", (0, 2), inventory.rate_limits),
     Check("testing", "Fixtures", (0, 1), inventory.fixtures),
     Check("testing", "Names", (0,), inventory.testing_names),
     Check("testing", "Variables", (0,), inventory.testing_variables),
@@ -151,6 +153,11 @@ def test_every_variable_of_the_source_is_read_and_the_other_way_round() -> None:
     assert inventory.variables_read() == inventory.variables_in_source()
 
 
+SERVICE = {
+    "GREENLANG_SECRETS_JWT_ISSUER": "i",
+    "GREENLANG_SECRETS_JWT_AUDIENCE": "a",
+    "GREENLANG_SECRETS_JWT_JWKS_URL": "https://issuer.example/jwks",
+}
 BASE = {"VAULT_TOKEN": "t", "VAULT_ADDR": "http://127.0.0.1:8200"}
 
 
@@ -173,6 +180,22 @@ def test_numbers_arrive_where_the_table_says() -> None:
         config = gs.SecretsServiceConfig.from_env(environ={**BASE, variable: "7"})
         assert attrgetter(attribute)(config) == 7, variable
     assert len(numbers) == 9
+
+
+def test_the_limits_of_the_service_are_those_of_the_code() -> None:
+    """Variables, defaults and attributes of the limits, and what each variable changes."""
+    text = (ROOT / "docs/reference/configuration.md").read_text("utf-8")
+    shown = {
+        (variable, default, attribute)
+        for variable, default, attribute, *_ in rows(section(text, "Variables of the service"))
+        if attribute.startswith("rate_limits.")
+    }
+
+    assert shown == inventory.rate_limit_defaults()
+    for variable, _, attribute in shown:
+        environ = {**SERVICE, variable: "7/h"}
+        found = attrgetter(attribute)(api.ApiConfig.from_env(environ=environ))
+        assert (found.quota, found.window) == (7, 3600), variable
 
 
 def _spelled(value: object) -> str:

@@ -498,7 +498,11 @@ def on_a_terminal(environment) -> Callable[..., str]:
 
 @pytest.mark.parametrize(
     ("command", "package", "extra"),
-    [("dev", "jwt", "api,cli,testing"), ("serve", "uvicorn", "api"), ("token", "jwt", "api")],
+    [
+        ("dev", "jwt", "api,cli,postgres,testing"),
+        ("serve", "uvicorn", "api"),
+        ("token", "jwt", "api"),
+    ],
 )
 def test_a_command_names_the_extra_it_lacks(nothing_set, command, package, extra):
     """Without its packages a command says what to install: exit code 2."""

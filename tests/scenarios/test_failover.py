@@ -17,6 +17,10 @@ from greenlang_secrets.transport import READ_TIMEOUT
 
 READERS = 200
 WRITERS = 5
+
+PAUSE = 0.2
+"""Seconds between two reads of one reader: 1,000 reads a second together, which leaves a busy
+machine time to elect a leader in."""
 ROUNDS = int(os.environ.get("GREENLANG_SECRETS_TEST_FAILOVERS", "1"))
 """How often each misfortune strikes; the acceptance run takes 10."""
 
@@ -45,7 +49,7 @@ class Load:
                 self.failed[repr(error)] += 1
             self.reads += 1
             self.slowest = max(self.slowest, loop.time() - begun)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(PAUSE)
 
     async def write(self, path: str) -> None:
         version = 0
@@ -132,6 +136,8 @@ async def test_lost_leader_costs_no_read_and_no_acknowledged_write(cluster, conf
             load_of.spawn(load.read(f"read/{number % 10}"), name="reader")
         for number in range(WRITERS):
             load_of.spawn(load.write(f"write/{number}"), name="writer")
+        while len(load.acknowledged) < WRITERS or not all(load.acknowledged.values()):
+            await asyncio.sleep(0.02)  # one whose create was lost in the outage would say nothing
         outages = []
         for _ in range(ROUNDS):
             await writes_again(load)

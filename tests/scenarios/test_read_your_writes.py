@@ -13,7 +13,7 @@ from greenlang_secrets.paths import PLATFORM, KvPath, SecretPath
 from support.scripted import answer, scripted
 
 PAIRS = int(os.environ.get("GREENLANG_SECRETS_TEST_PAIRS", "2000"))
-SIDE_BY_SIDE = 50
+SIDE_BY_SIDE = 25
 
 
 @pytest.mark.timeout(60 + PAIRS // 20)

@@ -13,9 +13,9 @@ from support.approle import AppRole, approle
 
 READERS = 200
 
-PAUSE = 0.2
-"""Seconds between two reads of one reader: together as many as a busy machine can take, for a
-read that is shed (64 at once, a second's wait) would be a failure of another kind."""
+PAUSE = 0.5
+"""Seconds between two reads of one reader: 400 a second together, a third of what one core takes,
+for a read that is shed (64 at once, a second's wait) would be a failure of another kind."""
 
 SECONDS = 60.0
 

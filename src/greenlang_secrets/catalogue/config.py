@@ -102,8 +102,10 @@ class CatalogueConfig:
         pool_size: int = 5,
         timeout: float = 2.0,
         lease: float = 15.0,
+        from_file: bool = False,
     ) -> CatalogueConfig:
-        """Return the configuration for a URL, which may hold a password outside production.
+        """Return the configuration for a URL, which may hold a password outside production, and
+        anywhere if it comes from a file.
 
         Raises:
             ConfigurationError: the URL is none of SQLite or PostgreSQL, names no place, or
@@ -124,7 +126,7 @@ class CatalogueConfig:
                 f"{name} begins with {url.drivername!r}; use sqlite: or postgresql:."
             )
         password = url.password
-        if password is not None and environment is Environment.PRODUCTION:
+        if password is not None and environment is Environment.PRODUCTION and not from_file:
             raise ConfigurationError(
                 f"{name} holds a password; in production it comes from the file that "
                 f"{name.removesuffix('URL')}PASSWORD_FILE names."

@@ -10,7 +10,7 @@ import asyncio
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,7 @@ REVISIONS: Final = ("0001", "0002", "0003")
 """Oldest first; a test compares them with the files."""
 
 _LOCK: Final = 0x6772_6E5F_6361_7461  # 'grn_cata'; of PostgreSQL's advisory locks
+_TIMEOUT: Final = 15.0  # seconds to connect, or for another migration of a file to end
 _PATIENCE: Final = "60s"  # for another migration to end, or for a lock on a table
 
 
@@ -86,7 +87,7 @@ def migrate(
         raise ConfigurationError("A SQLite file has no roles; leave --app-role out.")
     if config.kind == "sqlite":
         _make_private(config.file)
-    engine = make_engine(config, pooled=False)
+    engine = make_engine(replace(config, timeout=_TIMEOUT), pooled=False)
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         try:
             return runner.run(

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import click
 
-from greenlang_secrets.cli import audit, operations, secrets
+from greenlang_secrets.cli import audit, catalogue, operations, secrets
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
+    CatalogueUnavailable,
     ConfigurationError,
     Conflict,
     InvalidRequest,
@@ -27,7 +28,7 @@ EXIT_CODES: Final[dict[int, tuple[type[SecretsError], ...]]] = {
     3: (SecretUnavailable,),
     4: (AccessDenied, AuthenticationLost),
     5: (Conflict, PreconditionRequired),
-    6: (VaultUnavailable,),
+    6: (VaultUnavailable, CatalogueUnavailable),
 }
 """Exit code to errors; every other one is 1."""
 
@@ -40,7 +41,7 @@ Exit codes:
   3  there is no such secret, version or field, or it is deleted
   4  denied, by permission, policy or login
   5  conflict: it exists already, or its version is another
-  6  Vault is unavailable
+  6  Vault, or the catalogue's database, is unavailable
 
 An error is one line on stderr: "error: <text> [<code>]". Vault's address and token come
 from VAULT_ADDR and VAULT_TOKEN or VAULT_TOKEN_FILE, as for Vault's own tools.
@@ -70,5 +71,5 @@ def cli() -> None:
     """Secrets on HashiCorp Vault and OpenBao: read and write them, run the service."""
 
 
-for command in (*secrets.COMMANDS, *operations.COMMANDS, *audit.COMMANDS):
+for command in (*secrets.COMMANDS, *operations.COMMANDS, *catalogue.COMMANDS, *audit.COMMANDS):
     cli.add_command(command)

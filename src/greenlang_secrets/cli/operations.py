@@ -62,7 +62,7 @@ def dev(
         from greenlang_secrets.development.stack import Options, develop
         from greenlang_secrets.testing import ServerError
     except ModuleNotFoundError as error:
-        raise _missing(error, "api,cli,testing") from None
+        raise _missing(error, "api,cli,postgres,testing") from None
 
     options = Options(
         port=port,

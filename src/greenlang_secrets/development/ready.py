@@ -46,7 +46,9 @@ class Running:
 
     Attributes:
         folder: where its files are.
-        audit_log: Vault's own, the only one there is as long as the API writes none.
+        audit_log: the API's.
+        openbao_audit_log: Vault's own.
+        beside_vault: settings that say where the catalogue and the audit log are.
         pids: by name: api, openbao, postgres, valkey; without those that do not run.
         tokens: bearers by name.
     """
@@ -58,6 +60,8 @@ class Running:
     postgres_url: SecretValue | None
     valkey_url: SecretValue | None
     audit_log: Path
+    openbao_audit_log: Path
+    beside_vault: Mapping[str, str] = field(default_factory=dict)
     pids: Mapping[str, int] = field(default_factory=dict)
     tokens: Mapping[str, SecretValue] = field(default_factory=dict)
 
@@ -74,6 +78,7 @@ class Running:
             "valkey_url": valkey_url,
             "metrics_url": f"{self.api_url}/metrics",
             "audit_log": str(self.audit_log),
+            "openbao_audit_log": str(self.openbao_audit_log),
             "env_file": str(self.folder / "env"),
             "pids": dict(self.pids),
             "tokens": {name: token.reveal() for name, token in self.tokens.items()},
@@ -88,6 +93,7 @@ class Running:
             "GREENLANG_SECRETS_ENVIRONMENT": "development",
             "GREENLANG_SECRETS_AUTH_METHOD": "token",
             "GREENLANG_SECRETS_DEV_DIR": str(self.folder),
+            **self.beside_vault,
         }
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings.items()]
         if shutil.which("greenlang-secrets") is None:  # as after `make dev`

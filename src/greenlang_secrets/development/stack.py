@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,19 +26,22 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from greenlang_secrets.background import Supervisor
+from greenlang_secrets.catalogue import Catalogue, CatalogueConfig
+from greenlang_secrets.catalogue_scan import rebuild
 from greenlang_secrets.config import AuthConfig, SecretsServiceConfig
 from greenlang_secrets.development.api_process import ApiProcess
+from greenlang_secrets.development.catalogue_database import prepare_catalogue
 from greenlang_secrets.development.issuer import AUDIENCE, ISSUER, DevelopmentIssuer
 from greenlang_secrets.development.private_files import private_folder, write_private
 from greenlang_secrets.development.ready import Running, greeting, issue_tokens
-from greenlang_secrets.development.seed import Beside, seed
+from greenlang_secrets.development.seed import TENANTS, Beside, seed
 from greenlang_secrets.errors import (
     ConfigurationError,
     OutcomeUnknown,
     SecretsError,
     VaultUnavailable,
 )
-from greenlang_secrets.paths import ApiPath
+from greenlang_secrets.paths import PLATFORM, ApiPath, Scope, Tenant, TenantId
 from greenlang_secrets.provision import Desired, provision
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets.service import SecretsService
@@ -145,10 +148,14 @@ async def _serve(
         auth = await _provisioned(openbao, beside, folder)
         issuer = await anyio.to_thread.run_sync(DevelopmentIssuer.make, folder)
         environment = _environment(openbao.addr, auth, issuer)
+        beside_vault = await prepare_catalogue(folder, beside.postgres_url)
+        beside_vault |= {"GREENLANG_SECRETS_AUDIT_LOG": str(folder / "audit.jsonl")}
+        environment |= beside_vault | await _rate_limits(folder, beside.valkey_url)
         api = ApiProcess(environment, folder=folder, port=options.port)
         try:
             # The seeding takes less time than the API's imports.
-            await _together(api.start, partial(_seed, openbao.addr, auth, beside))
+            seeding = partial(_seed, openbao.addr, auth, beside, beside_vault)
+            await _together(api.start, seeding)
             running = Running(
                 folder=folder,
                 api_url=api.url,
@@ -156,7 +163,9 @@ async def _serve(
                 vault_token=SecretValue(openbao.root_token),
                 postgres_url=beside.postgres_url,
                 valkey_url=beside.valkey_url,
-                audit_log=openbao.audit_file,
+                audit_log=folder / "audit.jsonl",
+                openbao_audit_log=openbao.audit_file,
+                beside_vault=beside_vault,
                 pids={"api": api.pid, **{name: server.pid for name, server in servers.items()}},
                 tokens=await anyio.to_thread.run_sync(issue_tokens, issuer),
             )
@@ -181,6 +190,15 @@ def _environment(addr: str, auth: AuthConfig, issuer: DevelopmentIssuer) -> dict
         "GREENLANG_SECRETS_JWT_AUDIENCE": AUDIENCE,
         "GREENLANG_SECRETS_JWT_JWKS_FILE": str(issuer.jwks_file),
     }
+
+
+async def _rate_limits(folder: Path, valkey_url: SecretValue | None) -> dict[str, str]:
+    """Where requests are counted; its URL holds a password, so it is in a file."""
+    if valkey_url is None:
+        return {}
+    file = folder / "rate-limits.url"
+    await anyio.to_thread.run_sync(write_private, file, valkey_url.reveal())
+    return {"GREENLANG_SECRETS_RATE_LIMIT_URL_FILE": str(file)}
 
 
 def _check(port: int, ready_file: Path | None) -> None:
@@ -308,10 +326,23 @@ async def _is_known(client: VaultClient, file: Path) -> bool:
     return bool(await client.write(lookup, {"secret_id": secret_id}))
 
 
-async def _seed(addr: str, auth: AuthConfig, beside: Beside) -> None:
-    """Seed as the API's own AppRole, which so is tried before anybody needs it."""
-    async with SecretsService.open(SecretsServiceConfig(addresses=(addr,), auth=auth)) as service:
+async def _seed(
+    addr: str, auth: AuthConfig, beside: Beside, beside_vault: Mapping[str, str]
+) -> None:
+    """Seed as the API's own AppRole, which so is tried before anybody needs it, and have the
+    catalogue's index follow.
+    """
+    config = SecretsServiceConfig(addresses=(addr,), auth=auth)
+    catalogue_config = CatalogueConfig.from_env("development", environ=beside_vault)
+    async with (
+        Supervisor() as supervisor,
+        Catalogue.open(catalogue_config, supervisor) as catalogue,
+        SecretsService.open(config) as service,
+    ):
         await seed(service, beside)
+        scopes: list[Scope] = [PLATFORM, *(Tenant(TenantId(tenant)) for tenant in TENANTS)]
+        for scope in scopes:
+            await rebuild(service, catalogue.index, scope)
 
 
 async def _until_one_dies(servers: Collection[Server], api: ApiProcess) -> None:

@@ -42,8 +42,9 @@ for line in sys.stdin:
 class Zygote:
     """Forks commands, and kills those that are left at the end."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process = process
+        self._log = log
         self._children: list[int] = []
 
     @classmethod
@@ -58,7 +59,7 @@ class Zygote:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
             )
-        zygote = cls(process)
+        zygote = cls(process, log)
         try:
             yield zygote
         finally:
@@ -84,7 +85,9 @@ class Zygote:
         pid = await self.run(*variables, "serve", "--port", "0", "--url-file", str(url_file))
         async with asyncio.timeout(60):
             while True:
-                assert lives(pid), "the service has ended while it started"
+                if not lives(pid):
+                    log = await asyncio.to_thread(self._log.read_text)
+                    raise AssertionError(f"the service has ended while it started: {log[-2000:]}")
                 with contextlib.suppress(FileNotFoundError):
                     if url := (await asyncio.to_thread(url_file.read_text)).strip():
                         return pid, url

@@ -103,7 +103,7 @@ subprocess.Popen([sys.executable, "-c", between, write])
     )
 
 
-# Forks a child each millisecond or so; each lives for some hundredths of a second.
+# Forks a child each millisecond or so; each lives for some tenths of a second.
 _FORKER = """
 import os, signal, time
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -111,7 +111,7 @@ print("forking", flush=True)
 end = time.monotonic() + 60
 while time.monotonic() < end:
     if os.fork() == 0:
-        time.sleep(0.03)
+        time.sleep(0.3)
         os._exit(0)
 """
 

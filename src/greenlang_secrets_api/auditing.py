@@ -27,6 +27,10 @@ __all__ = ["AuditedRequest", "record_refused_bearer"]
 _log: Final = logging.getLogger("greenlang_secrets_api.audit")
 
 
+REPLAYED: Final = "idempotent_replay"
+"""The code of a record whose answer was that of an earlier request: nothing was changed."""
+
+
 class AuditedRequest:
     """The records of one request.
 
@@ -69,7 +73,7 @@ class AuditedRequest:
             OutcomeUnknown: it could not be, and a change was made.
         """
         result = AuditResult.NOT_MODIFIED if answer.status == 304 else AuditResult.OK
-        await self._outcome(result, answer.status, None)
+        await self._outcome(result, answer.status, REPLAYED if self._noted.repeated else None)
 
     async def failed(self, error: Exception) -> None:
         """Record, durably, that the request fails with `error`.

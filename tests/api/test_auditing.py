@@ -137,6 +137,20 @@ async def test_refusals_are_recorded_and_nothing_else_is_begun(api, issuer, log,
     ]
 
 
+async def test_a_replay_is_recorded_as_one(api, issuer, log, path):
+    """A request that was answered before has no intent: nothing is about to change."""
+    token, key = issuer.tenant("acme"), {"Idempotency-Key": path.replace("/", "-")}
+    for _ in range(2):
+        reply = await api.ask("POST", path, token, json={"data": {"k": "v"}}, headers=key)
+        assert reply.status == 201
+
+    assert [told(record)[:5] for record in log.of(path)] == [
+        ("create", "intent", "pending", None, None),
+        ("create", "outcome", "ok", 201, None),
+        ("create", "outcome", "ok", 201, "idempotent_replay"),
+    ]
+
+
 async def test_a_refused_bearer_is_recorded_without_a_name(api, issuer, log):
     """Who was not let in has no name; the address and the request id stand there."""
     await api.ask("GET", "a", headers={"X-Request-ID": "who-is-it"})

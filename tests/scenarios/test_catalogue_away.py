@@ -9,9 +9,11 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from greenlang_secrets import SecretType, Tenant, TenantId
@@ -21,6 +23,8 @@ from greenlang_secrets.errors import CatalogueUnavailable
 from greenlang_secrets.testing import PostgresServer
 from support.audit_records import audit_log, event
 from support.catalogues import Place, in_postgres
+from support.certificates import self_signed
+from support.tls_front import tls_front
 
 ACME = Tenant(TenantId("acme"))
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -121,8 +125,6 @@ async def test_a_rotated_password_is_picked_up(
     """The password is read for each new connection, so a rotation needs no restart; as long as
     the file is behind, the catalogue says that the login is refused.
     """
-    from dataclasses import replace
-
     file = tmp_path / "password"
     await asyncio.to_thread(file.write_text, "first\n")
     await place.rows(f"ALTER ROLE {place.app_role} PASSWORD 'first'")
@@ -149,8 +151,6 @@ async def test_a_slow_statement_is_ended_by_the_server(
     """A statement that waits for a lock fails within the deadline, and does not make the whole
     database look away.
     """
-    import asyncpg
-
     admin = await asyncpg.connect(place.admin_url)
     async with Catalogue.open(place.config, supervisor) as catalogue:
         await catalogue.index.count(ACME)
@@ -165,6 +165,25 @@ async def test_a_slow_statement_is_ended_by_the_server(
 
         await usable(catalogue)
         assert await catalogue.index.count(ACME) == 0
+
+
+async def test_tls_is_what_the_url_says(
+    server: PostgresServer, place: Place, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    """With verify-full the connection is encrypted and the server's certificate verified; the
+    control: another authority's is not believed.
+    """
+    ours, other = (self_signed(tmp_path, name) for name in ("ours", "other"))
+    async with tls_front(server.port, ours) as front:
+        seen = {}
+        for name, pem in (("ours", ours), ("other", other)):
+            query = {"sslmode": "verify-full", "sslrootcert": str(pem.cert)}
+            url = place.config.url.set(port=front.port).update_query_dict(query)
+            async with Catalogue.open(replace(place.config, url=url), supervisor) as catalogue:
+                seen[name] = (await catalogue.health()).usable
+
+    assert seen == {"ours": True, "other": False}
+    assert front.encrypted > 0
 
 
 _SHIP = """

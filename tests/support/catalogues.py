@@ -15,6 +15,7 @@ import asyncpg
 
 from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.catalogue.schema import migrate
+from greenlang_secrets.catalogue.tables import VERSION_TABLE, metadata
 
 OWNER, APP = "owner", "app"
 
@@ -56,6 +57,16 @@ class Place:
                 await connection.close()
         async with aiosqlite.connect(self.config.file, isolation_level=None) as file:
             return [tuple(row) for row in await file.execute_fetchall(statement)]
+
+    async def dump(self) -> str:
+        """Return everything that every table holds, as text: for canaries."""
+        found = []
+        for table in (*metadata.tables, VERSION_TABLE):
+            for row in await self.rows(f"SELECT * FROM {table}"):
+                found += [
+                    cell.decode("latin-1") if isinstance(cell, bytes) else str(cell) for cell in row
+                ]
+        return "\n".join(found)
 
     def login(self, role: str) -> str:
         """Return the URL of a role, by the password all of them have."""

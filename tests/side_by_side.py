@@ -1,6 +1,6 @@
 """Runs all tests as two pytest processes at the same time; what ``make test`` does without ARGS.
 
-The scenarios wait, for a token to end or a leader to be elected, and take half of the time.
+The scenarios take minutes and mostly wait, for a token to end or a leader to be elected.
 Two processes, each with servers of its own, share nothing: no test is moved between them, no
 two scenarios run at once, and ``pytest`` in one process runs the same tests.
 """

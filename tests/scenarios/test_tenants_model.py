@@ -94,6 +94,7 @@ class Answer:
     headers: Mapping[str, str]
     document: Any
     body: bytes
+    asked: list[tuple[str, str]]
 
     @property
     def code(self) -> str | None:
@@ -108,6 +109,10 @@ class World:
     url: str
     issuer: Issuer
     runs: Iterator[int] = field(default_factory=itertools.count)
+    late: dict[str, str] = field(default_factory=dict)
+    """What the index of secrets may ask for after an answer, and in whose name: what is left of a
+    secret of which versions were deleted, restored or destroyed.
+    """
 
     def bearer(self, scope: str, *permissions: str) -> str:
         if scope == PLATFORM:
@@ -136,10 +141,10 @@ class Witness:
             if entry["type"] == "request" and not entry["request"]["path"].startswith("auth/")
         ]
 
-    def foreign(self, scope: str) -> list[str]:
-        """What was asked since outside the scope's prefix, or with the token of another one."""
+    def foreign(self, scope: str, asked: list[tuple[str, str]]) -> list[str]:
+        """What of this lies outside the scope's prefix, or came with the token of another one."""
         found = []
-        for path, entity in self.asked():
+        for path, entity in asked:
             if path.split("/")[2:][: len(PREFIXES[scope])] != PREFIXES[scope]:
                 found.append(path)
             elif self.entities.setdefault(scope, entity) != entity:
@@ -233,9 +238,25 @@ class Tenants(RuleBasedStateMachine):
         for other in PREFIXES:
             if other != acting:
                 assert f"of({other})".encode() not in content, "a value of another scope"
-        assert self.witness.foreign(acting) == []
+        asked = self._asked_now()
+        assert self.witness.foreign(acting, asked) == []
         parsed = json.loads(content) if content else None
-        return Answer(response.status, response.headers, parsed, content)
+        return Answer(response.status, response.headers, parsed, content, asked)
+
+    def _asked_now(self) -> list[tuple[str, str]]:
+        """What Vault was asked for by this step; what is late is looked at by itself."""
+        now = []
+        for path, entity in self.witness.asked():
+            if path in self.world.late:
+                assert self.witness.foreign(self.world.late[path], [(path, entity)]) == []
+            else:
+                now.append((path, entity))
+        return now
+
+    def left_something(self, scope: str, path: str) -> None:
+        """Say that the index may ask what is left of a secret."""
+        where = "/".join(PREFIXES[scope])
+        self.world.late[f"secret/metadata/{where}/{self.at(path)}"] = scope
 
     def taken(self) -> list[tuple[str, str]]:
         """Where the model has a secret, live or not."""
@@ -461,6 +482,7 @@ class Tenants(RuleBasedStateMachine):
         if match != "none":
             headers["If-Match"] = f'"{current + (match == "other")}"'
 
+        self.left_something(scope, path)
         answer = self.ask(scope, "DELETE", self.at(path) + query, headers=headers)
 
         if kept is None:
@@ -491,6 +513,7 @@ class Tenants(RuleBasedStateMachine):
         scope, path = place
         kept = self.model[scope].get(path)
 
+        self.left_something(scope, path)
         answer = self.ask(
             scope, "POST", self.at(path) + "/undelete", document={"versions": versions}
         )
@@ -538,7 +561,7 @@ class Tenants(RuleBasedStateMachine):
         answer = self.ask(scope, method, f"{self.at(path)}{rest}?tenant={other}", document={})
 
         assert answer.status == 403
-        assert self.witness.asked() == []
+        assert answer.asked == []
 
     @rule(
         place=PLACES,
@@ -559,6 +582,7 @@ class Tenants(RuleBasedStateMachine):
         )
 
         assert answer.status == 401
+        assert answer.asked == []
 
     @rule(
         place=PLACES,
@@ -584,6 +608,7 @@ class Tenants(RuleBasedStateMachine):
         )
 
         assert (answer.status, answer.code) == (403, "permission_denied")
+        assert answer.asked == []
 
     @invariant()
     def the_tokens_of_scopes_differ(self) -> None:
@@ -619,12 +644,12 @@ async def test_the_witness_finds_a_foreign_request(world: World) -> None:
     witness = Witness(server.audit_file)
     await server.request("GET", "secret/data/tenants/a/x")
 
-    own = witness.foreign("a")
+    own = witness.foreign("a", witness.asked())
     await server.request("GET", "secret/data/tenants/ab/x")
-    other = witness.foreign("a")
+    other = witness.foreign("a", witness.asked())
     witness.entities["a"] = "somebody"
     await server.request("GET", "secret/data/tenants/a/x")
-    anothers_token = witness.foreign("a")
+    anothers_token = witness.foreign("a", witness.asked())
 
     assert own == []
     assert other == ["secret/data/tenants/ab/x"]

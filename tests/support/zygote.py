@@ -30,7 +30,11 @@ for line in sys.stdin:
         continue
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(2, 1)
-    sys.argv = ["greenlang-secrets", *line.split()]
+    words = line.split()
+    while "=" in words[0]:
+        name, _, value = words.pop(0).partition("=")
+        os.environ[name] = value
+    sys.argv = ["greenlang-secrets", *words]
     main()
 """
 
@@ -65,7 +69,9 @@ class Zygote:
             await process.communicate()
 
     async def run(self, *arguments: str) -> int:
-        """Run `greenlang-secrets` with these arguments, and return its process id."""
+        """Run `greenlang-secrets` with these arguments, and return its process id; what has an
+        equals sign before the command is set in its environment.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(" ".join(arguments).encode() + b"\n")
@@ -73,10 +79,10 @@ class Zygote:
         self._children.append(pid)
         return pid
 
-    async def serve(self, url_file: Path) -> tuple[int, str]:
+    async def serve(self, url_file: Path, *variables: str) -> tuple[int, str]:
         """Run the service on a free port; return its process id and URL when it answers."""
         await asyncio.to_thread(url_file.unlink, missing_ok=True)
-        pid = await self.run("serve", "--port", "0", "--url-file", str(url_file))
+        pid = await self.run(*variables, "serve", "--port", "0", "--url-file", str(url_file))
         async with asyncio.timeout(60):
             while True:
                 if not lives(pid):

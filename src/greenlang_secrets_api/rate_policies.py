@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.settings import PREFIX, Settings
@@ -113,6 +113,8 @@ class RatePolicies:
                 return self.rotate
             case RateClass.PROBE:
                 return self.probe
+            case _:
+                assert_never(rate)
 
     def of_path(self, rate: RateClass) -> RatePolicy | None:
         """Return the limit that a class has for each path besides, or None."""

@@ -17,7 +17,8 @@ __all__ = ["Buckets", "Taken", "take"]
 MAX_BUCKETS: Final = 50_000
 """Of each policy; some 10 MB. Beyond it the least recently used is forgotten, that is, full."""
 
-_LEISURE: Final = 1e-9  # of a request: what a float may be off by and must not cost a request
+_LEISURE: Final = 1e-4
+"""Of a request: what a float may be off by, after months of uptime too, without costing one."""
 
 
 @dataclass(frozen=True, slots=True)

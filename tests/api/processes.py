@@ -37,11 +37,11 @@ async def process(environment: dict[str, str], port: int = 0) -> AsyncIterator[P
 
 
 async def ended(child: Process) -> tuple[int | None, str]:
-    _, errors = await asyncio.wait_for(child.communicate(), 20)
+    _, errors = await asyncio.wait_for(child.communicate(), 60)
     return child.returncode, errors.decode()
 
 
 async def started(child: Process) -> Api:
     assert child.stdout is not None
-    line = await asyncio.wait_for(child.stdout.readline(), 20)
+    line = await asyncio.wait_for(child.stdout.readline(), 60)
     return Api(line.decode().strip())

@@ -182,6 +182,7 @@ async def on_stage(
             await place.rows("SELECT pg_reload_conf()")
             (folder / "password").write_text(place.config.password.reveal())
             env["GREENLANG_SECRETS_DATABASE_URL"] = place.config.shown.replace(":***", "")
+            env["GREENLANG_SECRETS_DATABASE_TIMEOUT_SECONDS"] = "10"
             env["GREENLANG_SECRETS_DATABASE_PASSWORD_FILE"] = str(folder / "password")
         (folder / "token").write_text(vault.root_token)
         env |= {

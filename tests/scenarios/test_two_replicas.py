@@ -49,6 +49,7 @@ async def start(
             "GREENLANG_SECRETS_TENANT_TOKEN_ROLE": "none",
             "GREENLANG_SECRETS_DATABASE_URL": place.config.shown.replace(":***", ""),
             "GREENLANG_SECRETS_DATABASE_PASSWORD_FILE": str(password),
+            "GREENLANG_SECRETS_DATABASE_TIMEOUT_SECONDS": "10",
             "GREENLANG_SECRETS_RATE_LIMIT_URL": valkey_server.url,
             "GREENLANG_SECRETS_RATE_LIMIT_READ": "30/1h",
             "GREENLANG_SECRETS_RATE_LIMIT_WRITE": "off",

@@ -198,7 +198,9 @@ async def _counted(asked: _Asked, limiter: RateLimiter, info: RequestInfo) -> tu
     if rate is RateClass.PROBE or principal is None:
         where, who = "", counted_as(info.address)
     elif named is not None and principal.tenant is None:
-        where, who = named, principal.subject  # whether it is a tenant's id is seen later
+        # Whether it is a tenant's id is seen later. No subject has a NUL, so the tenant's own
+        # principal of the same name is another one.
+        where, who = named, f"\0{principal.subject}"
     else:
         where, who = principal.home.key, principal.subject
     return await limiter.hit(

@@ -130,6 +130,8 @@ async def test_a_platform_principal_is_counted_in_each_tenant(limited: Api, issu
     assert (await limited.ask("GET", "?tenant=acme", token)).status == 429
     assert (await limited.ask("GET", "?tenant=globex", token)).status == 200
     assert (await limited.ask("GET", "", token)).status == 200
+    namesake = issuer.tenant("acme", sub="somebody")
+    assert (await limited.ask("GET", "", namesake)).status == 200
 
 
 async def test_who_fails_too_often_is_told_to_wait(limited: Api, issuer: Issuer) -> None:

@@ -201,10 +201,17 @@ class _Verification:
             )
 
     def _compare_end(self, place: Place) -> None:
-        key = None if self._head is None else self._keys.get(self._head.key)
-        known, last = self._known, self._chain.last
-        broken = self._head and key and not self._head.is_sealed_with(key)
-        if known is None or broken:
+        head, known, last = self._head, self._known, self._chain.last
+        key = None if head is None else self._keys.get(head.key)
+        if head is not None and key is None:
+            # Else a sidecar that was made up, of a key that nobody has, would hide a cut end.
+            self._findings.add(
+                Flaw.UNKNOWN_KEY,
+                place,
+                f"The sidecar's key, of version {head.key}, was not given: "
+                "a cut end cannot be seen.",
+            )
+        if known is None or (head and key and not head.is_sealed_with(key)):
             self._findings.add(
                 Flaw.HEAD_MISMATCH, place, "The sidecar is not what the service wrote."
             )

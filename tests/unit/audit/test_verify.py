@@ -183,6 +183,20 @@ def test_a_sidecar_that_knows_another_record_in_the_midst_is_named(path):
     assert flaws(path, TEN, known) == [("head_mismatch", 7)]
 
 
+def test_a_sidecar_of_an_unknown_key_hides_no_cut(path):
+    """Whoever has no key can write one, to say that the log ends where it was cut."""
+    last = parse(TEN[4]).position
+    written(path, TEN[:5])
+    forged = (
+        f'{{"seq":5,"chain":"{last.chain}","key":9,"record":"{last.hmac}","hmac":"{"0" * 64}"}}'
+    )
+    path.with_name("audit.jsonl.head").write_text(f"{forged}\n")
+
+    [found] = verify([path], KEYS).findings
+
+    assert (found.flaw, found.place.line) == ("unknown_key", 5)
+
+
 def test_a_sidecar_of_an_unknown_key_still_counts(path):
     """Its HMAC cannot be checked, and what it says can be compared."""
     written(path, TEN[:9])
@@ -190,7 +204,7 @@ def test_a_sidecar_of_an_unknown_key_still_counts(path):
     sidecar.write(AFTER_TEN, ChainKey.of(OTHER_KEY, 2))
     sidecar.close()
 
-    assert [found.flaw for found in verify([path], KEYS).findings] == ["tail_cut"]
+    assert [found.flaw for found in verify([path], KEYS).findings] == ["unknown_key", "tail_cut"]
 
 
 def test_neighbours_that_were_swapped_are_named(path):

@@ -9,7 +9,7 @@ names of members do, which the caller wrote as such.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -43,7 +43,7 @@ _TYPES: Final = frozenset(str(known) for known in SecretType)
 
 async def read_document(
     receive: Receive,
-    headers: Iterable[Header],
+    headers: Sequence[Header],
     *,
     media_type: bytes = JSON,
     limit: int,
@@ -70,11 +70,15 @@ async def read_document(
     raise ProblemError("request_timeout")
 
 
-def _check_media_type(headers: Iterable[Header], wanted: bytes) -> None:
+def _check_media_type(headers: Sequence[Header], wanted: bytes) -> None:
     found = [value for name, value in headers if name == b"content-type"]
     media_type, _, parameters = (found[0] if len(found) == 1 else b"").lower().partition(b";")
     charset = parameters.replace(b" ", b"").replace(b'"', b"")
     if media_type.strip() != wanted or charset not in {b"", b"charset=utf-8"}:
+        raise ProblemError("unsupported_media_type")
+    # A coding that nobody undoes must not be passed over: what is stored would be another text.
+    codings = b",".join(value for name, value in headers if name == b"content-encoding")
+    if codings.strip().lower() not in {b"", b"identity"}:
         raise ProblemError("unsupported_media_type")
 
 
@@ -121,8 +125,10 @@ class WriteBody:
         data, metadata = document.get("data"), document.get("custom_metadata")
         errors += _not_strings("data", data)
         # A member of null is not one that was left out: nobody knows what it would mean.
-        if "custom_metadata" in document:
+        if metadata is not None:
             errors += _not_strings("custom_metadata", metadata)
+        elif "custom_metadata" in document:
+            errors.append(("#/custom_metadata", "not_an_object"))
         declared = document.get("type")
         if "type" in document and not (isinstance(declared, str) and declared in _TYPES):
             errors.append(("#/type", "unknown_type"))

@@ -21,7 +21,7 @@ from greenlang_secrets_api.answers import Header
 from greenlang_secrets_api.logs import place_of
 from greenlang_secrets_api.problems import ProblemError, problem_answer
 
-__all__ = ["COMMON_HEADERS", "Correlation", "RequestInfo", "request_info"]
+__all__ = ["COMMON_HEADERS", "NOTHING_SHOWN", "Correlation", "RequestInfo", "request_info"]
 
 _log: Final = logging.getLogger("greenlang_secrets_api")
 _access: Final = logging.getLogger("greenlang_secrets_api.access")
@@ -43,10 +43,11 @@ COMMON_HEADERS: Final[tuple[Header, ...]] = (
 )
 """On every answer, errors among them: a cache in between must keep none of it."""
 
-_NOTHING: Final[Header] = (
+NOTHING_SHOWN: Final[Header] = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'none'",
 )
+"""On every answer that has no policy of its own, as a page that shows something has."""
 
 
 @dataclass(slots=True)
@@ -100,8 +101,8 @@ class Correlation:
                 status = message["status"]
                 headers = [*message["headers"], *info.headers, *COMMON_HEADERS]
                 headers.append((b"x-request-id", info.request_id.encode()))
-                if not any(name == _NOTHING[0] for name, _ in message["headers"]):
-                    headers.append(_NOTHING)  # a page that shows something has a policy of its own
+                if not any(name == NOTHING_SHOWN[0] for name, _ in message["headers"]):
+                    headers.append(NOTHING_SHOWN)
                 message["headers"] = headers
             await send(message)
 

@@ -35,6 +35,7 @@ __all__ = ["openapi_document", "permissions_of"]
 _JSON: Final = "application/json"
 _SCHEME: Final = "bearer"
 _NO_CONTENT: Final = frozenset({204, 304})
+_ANYWHERE: Final = ("X-Request-ID", "RateLimit-Policy", "RateLimit")
 _HEADERS_OF: Final[dict[int, tuple[str, ...]]] = {
     401: ("WWW-Authenticate",),
     429: ("Retry-After",),
@@ -179,12 +180,11 @@ def _parameter(name: str) -> Schema:
 
 def _answers(endpoint: Endpoint, row: Operation, *, with_path: bool) -> dict[str, Schema]:
     """The successes of the row, then every problem, by status."""
-    limited = not isinstance(endpoint.access, Public)
     answers: dict[str, Schema] = {}
     for outcome in row.outcomes:
         answer: Schema = {
             "description": outcome.text,
-            "headers": _headers(*outcome.headers, *_rate_headers(limited=limited)),
+            "headers": _headers(*outcome.headers),
         }
         if outcome.schema is not None:
             example: Schema = {"example": dict(outcome.example)} if outcome.example else {}
@@ -197,17 +197,17 @@ def _answers(endpoint: Endpoint, row: Operation, *, with_path: bool) -> dict[str
     for code in problems_of(endpoint, row, with_path=with_path):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
     for status, codes in sorted(by_status.items()):
-        _add_problems(answers, status, codes, limited=limited, silent=endpoint.method == "HEAD")
+        _add_problems(answers, status, codes, silent=endpoint.method == "HEAD")
     return answers
 
 
 def _add_problems(
-    answers: dict[str, Schema], status: int, codes: list[str], *, limited: bool, silent: bool
+    answers: dict[str, Schema], status: int, codes: list[str], *, silent: bool
 ) -> None:
     """Add the problems of one status to what may be there already (503 of the health)."""
     said = " ".join(f"`{code}`: {PROBLEMS[code].title}." for code in codes)
     before = answers.get(str(status), {"description": "", "content": {}})
-    headers = _headers(*_HEADERS_OF.get(status, ()), *_rate_headers(limited=limited))
+    headers = _headers(*_HEADERS_OF.get(status, ()))
     if str(status) in answers:  # a health of `down` is no problem, and says no `Retry-After`
         headers["Retry-After"] = {**ANSWER_HEADERS["Retry-After"], "required": False}
     answer: Schema = {
@@ -224,12 +224,8 @@ def _add_problems(
     answers[str(status)] = answer
 
 
-def _rate_headers(*, limited: bool) -> tuple[str, ...]:
-    return ("RateLimit-Policy", "RateLimit") if limited else ()
-
-
 def _headers(*names: str) -> dict[str, Schema]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-ID", *names)}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*_ANYWHERE, *names)}
 
 
 def _link(link: Link) -> Schema:

@@ -77,9 +77,12 @@ class Operation:
     links: tuple[Link, ...] = ()
 
 
-_ANYWHERE: Final = ("invalid_request", "headers_too_large", "too_large", "internal", "overloaded")
+_ANYWHERE: Final = (
+    *("invalid_request", "headers_too_large", "too_large", "internal", "overloaded"),
+    "rate_limited",  # what is public is counted too, by address
+)
 _WITH_BEARER: Final = (
-    *("invalid_token", "permission_denied", "rate_limited", "not_acceptable"),
+    *("invalid_token", "permission_denied", "not_acceptable"),
     *("keys_unavailable", "audit_unavailable"),
 )
 _WITH_BODY: Final = ("request_timeout", "unsupported_media_type", "invalid_json", "invalid_body")

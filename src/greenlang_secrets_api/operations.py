@@ -200,7 +200,11 @@ OPERATIONS: Final[dict[tuple[Kind, str], Operation]] = {
         summary="Read a secret's history",
         text="The versions that are kept, newest first, without values: live, deleted (undelete "
         "brings them back) or destroyed.",
-        outcomes=(Outcome(status=200, text="One page of the history.", schema="History"),),
+        outcomes=(
+            Outcome(
+                status=200, text="One page of the history.", schema="History", headers=("Link",)
+            ),
+        ),
         problems=("secret_not_found",),
         vault=Vault.READ,
     ),

@@ -81,7 +81,10 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "too_large": Problem(413, "Too large", "A secret holds at most 256 keys and 768 KiB of JSON."),
     "unsupported_media_type": Problem(
-        415, "The media type is not supported", "Send the body as `application/json`."
+        415,
+        "The media type is not supported",
+        "Send the body as `application/json`, of a PATCH as `application/merge-patch+json`, "
+        "and not compressed.",
     ),
     "invalid_body": Problem(422, "The body does not fit", "See `errors` for what is wrong where."),
     "idempotency_mismatch": Problem(

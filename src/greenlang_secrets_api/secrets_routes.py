@@ -29,7 +29,7 @@ from greenlang_secrets_api.endpoints import Call, Endpoint, RateClass, scoped
 from greenlang_secrets_api.preconditions import Tags, etag
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.secrets_changes import CHANGES
-from greenlang_secrets_api.targets import PREFIX, Kind
+from greenlang_secrets_api.targets import Kind, render
 
 __all__ = ["ENDPOINTS"]
 
@@ -58,8 +58,7 @@ async def list_secrets(call: Call) -> Answer:
     if page.next is None:
         return json_answer(200, {"items": items, "next": None})
     cursor = cursors.seal(page.next)
-    link = f'<{PREFIX}?{urlencode({**call.query, "after": cursor})}>; rel="next"'
-    return json_answer(200, {"items": items, "next": cursor}, (b"link", link.encode()))
+    return json_answer(200, {"items": items, "next": cursor}, _following(call, cursor))
 
 
 async def read(call: Call) -> Answer:
@@ -115,10 +114,11 @@ async def versions(call: Call) -> Answer:
 
     rows = [row for row in metadata.versions if below is None or row.version < int(below)]
     shown = rows[:limit]
-    following = None
-    if len(rows) > limit:
-        following = cursors.seal(str(shown[-1].version))
-    return json_answer(200, history_document(call.path, metadata, shown, following))
+    if len(rows) <= limit:
+        return json_answer(200, history_document(call.path, metadata, shown, None))
+    cursor = cursors.seal(str(shown[-1].version))
+    document = history_document(call.path, metadata, shown, cursor)
+    return json_answer(200, document, _following(call, cursor))
 
 
 def _live_row(path: str, metadata: SecretMetadata, version: int | None) -> SecretVersion:
@@ -163,6 +163,12 @@ def _source(secret: Secret, began: float) -> str:
     if secret.stale:
         return "stale"
     return "hit" if secret.fetched_at < began else "miss"
+
+
+def _following(call: Call, cursor: str) -> Header:
+    """The header that leads to the next page of the same listing (RFC 8288)."""
+    query = urlencode({**call.query, "after": cursor})
+    return (b"link", f'<{render(call.target)}?{query}>; rel="next"'.encode())
 
 
 async def _cursors(call: Call, listing: str) -> Cursors:

@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Final
 
 import anyio
@@ -28,7 +29,7 @@ from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError, SecretsError
 from greenlang_secrets_api.app import create_app
 from greenlang_secrets_api.config import ApiConfig
-from greenlang_secrets_api.correlation import COMMON_HEADERS
+from greenlang_secrets_api.correlation import COMMON_HEADERS, NOTHING_SHOWN
 from greenlang_secrets_api.draining import Draining, draining_of
 from greenlang_secrets_api.hardening import allow_connections, deny_memory
 from greenlang_secrets_api.logs import configure_logging, place_of
@@ -57,6 +58,7 @@ class StrictProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with one spelling of a target and an end to every header."""
 
     _head_size = 0
+    _headers_too_large = False
     _head_timer: asyncio.TimerHandle | None = None
 
     def on_message_begin(self) -> None:
@@ -72,7 +74,9 @@ class StrictProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        self._grow(len(name) + len(value) + 4)  # ": " and the end of the line
+        size = len(name) + len(value) + 4  # ": " and the end of the line
+        self._headers_too_large = self._head_size + size > HEAD_LIMIT
+        self._grow(size)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -102,17 +106,22 @@ class StrictProtocol(HttpToolsProtocol):
             return
         request_id = secrets.token_hex(16)
         answer = problem_answer(
-            ProblemError("invalid_request", errors=[{"code": "malformed"}]), request_id
+            ProblemError("headers_too_large")
+            if self._headers_too_large
+            else ProblemError("invalid_request", errors=[{"code": "malformed"}]),
+            request_id,
         )
         body = answer.body or b""
         headers = (
             *answer.headers,
             *COMMON_HEADERS,
+            NOTHING_SHOWN,
             (b"x-request-id", request_id.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
         )
-        lines = [b"HTTP/1.1 400 Bad Request", *(b": ".join(header) for header in headers)]
+        status = f"{answer.status} {HTTPStatus(answer.status).phrase}".encode()
+        lines = [b"HTTP/1.1 " + status, *(b": ".join(header) for header in headers)]
         self.transport.write(b"\r\n".join([*lines, b"", body]))
         self.transport.close()
 

@@ -24,6 +24,7 @@ from api.live import BASE, Api
         ({"data": {"k": "v"}, "type": "other"}, [("#/type", "unknown_type")]),
         ({"data": {"k": "v"}, "type": ["generic"]}, [("#/type", "unknown_type")]),
         ({"data": {"k": "v"}, "custom_metadata": 1}, [("#/custom_metadata", "not_an_object")]),
+        ({"data": {"k": "v"}, "custom_metadata": None}, [("#/custom_metadata", "not_an_object")]),
         (
             {"data": {"x": 1}, "custom_metadata": {"y": 2}},
             [("#/data/x", "not_a_string"), ("#/custom_metadata/y", "not_a_string")],
@@ -118,6 +119,24 @@ async def test_only_json_is_taken(
         issuer.tenant("acme"),
         body=b'{"data":{"k":"v"}}',
         headers={"Content-Type": media_type},
+    )
+
+    assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    ("coding", "status"), [("gzip", 415), ("br, gzip", 415), ("identity", 201)]
+)
+async def test_a_coded_body_is_refused(
+    coding: str, status: int, api: Api, issuer: Issuer, path: str
+) -> None:
+    """Nobody would decode it, so what is stored would be another text than what was meant."""
+    reply = await api.ask(
+        "POST",
+        path,
+        issuer.tenant("acme"),
+        json={"data": {"k": "v"}},
+        headers={"Content-Encoding": coding},
     )
 
     assert reply.status == status

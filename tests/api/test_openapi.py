@@ -100,6 +100,7 @@ def test_an_operation_says_who_may_call_it_and_what_it_knows() -> None:
         keyed = {"$ref": "#/components/parameters/Idempotency-Key"} in operation["parameters"]
         assert keyed == endpoint.takes_key
         assert ("security" in operation) == (not operation["x-permissions"])
+        assert operation["responses"]["429"]["x-problems"] == ["rate_limited"]
 
 
 def test_operation_ids_are_unique() -> None:

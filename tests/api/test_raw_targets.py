@@ -53,6 +53,7 @@ async def test_an_ambiguous_target_is_refused(
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in answer
     assert b"cache-control: no-store" in answer
+    assert b"content-security-policy: default-src 'none'" in answer
     assert b"x-request-id: " in answer
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 400
     asked = await vault_server.audit_requests(mark)
@@ -99,8 +100,8 @@ async def test_another_spelling_of_the_prefix_is_refused(
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
         (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
         (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
-        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"400"),
-        (b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 20_000 + b"\r\n", b"400"),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 20_000 + b"\r\n", b"431"),
         (
             b"POST "
             + PREFIX

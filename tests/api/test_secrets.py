@@ -262,8 +262,10 @@ async def test_the_history_is_newest_first(api: Api, issuer: Issuer, path: str) 
     await api.ask("DELETE", f"{path}?destroy=true&versions=1", token, headers={"Audit-Reason": "x"})
 
     history = (await api.ask("GET", f"{path}/versions", token)).json
-    first = (await api.ask("GET", f"{path}/versions?limit=2", token)).json
-    rest = (await api.ask("GET", f"{path}/versions?limit=2&after={first['next']}", token)).json
+    page = await api.ask("GET", f"{path}/versions?limit=2", token)
+    first = page.json
+    last = await api.ask("GET", f"{path}/versions?limit=2&after={first['next']}", token)
+    rest = last.json
 
     assert (history["path"], history["current_version"], history["oldest_version"]) == (path, 3, 1)
     assert [(row["version"], row["state"]) for row in history["versions"]] == [
@@ -274,7 +276,11 @@ async def test_the_history_is_newest_first(api: Api, issuer: Issuer, path: str) 
     assert history["versions"][1]["deleted_at"].endswith("Z")
     assert history["next"] is None
     assert [row["version"] for row in first["versions"]] == [3, 2]
+    assert page.headers["Link"] == (
+        f'<{BASE}/{path}/versions?limit=2&after={first["next"]}>; rel="next"'
+    )
     assert [row["version"] for row in rest["versions"]] == [1]
+    assert "Link" not in last.headers
 
 
 async def test_listing_pages_through_a_folder(api: Api, issuer: Issuer, path: str) -> None:

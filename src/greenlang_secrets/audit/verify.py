@@ -177,7 +177,9 @@ class _Verification:
         if first is not None and first > 1:
             notices.append(f"The log begins at record {first}; give the file before it.")
         if files and not said:
-            notices.append("There is no sidecar beside the last file: a cut end cannot be seen.")
+            notices.append(
+                "The last file has no sidecar, or an empty one: a cut end cannot be seen."
+            )
         elif files:
             place = self._place or Place(index=len(files) - 1, line=0, file=files[-1])
             self._compare_end(place)

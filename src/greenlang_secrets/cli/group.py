@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import click
@@ -69,6 +70,8 @@ def _exit_code(error: SecretsError) -> int:
 @click.version_option(__version__, message="%(version)s")
 def cli() -> None:
     """Secrets on HashiCorp Vault and OpenBao: read and write them, run the service."""
+    # Without a handler Python prints warnings bare, and an error is one line; `serve` has its own.
+    logging.getLogger("greenlang_secrets").addHandler(logging.NullHandler())
 
 
 for command in (*secrets.COMMANDS, *operations.COMMANDS, *catalogue.COMMANDS, *audit.COMMANDS):

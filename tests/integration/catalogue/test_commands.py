@@ -128,6 +128,8 @@ def test_what_cannot_be_done_is_said(arguments, code: int, text: str) -> None:
 
     assert done.returncode == code
     assert text in done.stderr
+    if "Usage:" not in done.stderr:
+        assert done.stderr.count("\n") == 1
     assert "p4ssw0rd" not in done.stderr
     assert "127.0.0.1" not in done.stderr
 

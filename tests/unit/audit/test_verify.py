@@ -136,7 +136,7 @@ def test_a_cut_end_is_not_seen_without_the_sidecar(path):
 
     assert report.good
     assert report.notices == (
-        "There is no sidecar beside the last file: a cut end cannot be seen.",
+        "The last file has no sidecar, or an empty one: a cut end cannot be seen.",
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -124,13 +125,15 @@ class Dispatch:
         check_accept(headers)
         document: Mapping[str, object] = {}
         if endpoint.takes_body is not None:
-            document = await read_document(
-                asked.receive,
-                headers,
-                media_type=endpoint.takes_body,
-                limit=self._config.max_body,
-                within=self._config.body_timeout,
-            )
+            # No work: how long that takes is the caller's to say, and bounded by itself.
+            with asked.scope["state"]["work"].stepped_out():
+                document = await read_document(
+                    asked.receive,
+                    headers,
+                    media_type=endpoint.takes_body,
+                    limit=self._config.max_body,
+                    within=self._config.body_timeout,
+                )
         body = endpoint.body(document)
         key = key_of(headers) if endpoint.takes_key else None
 
@@ -147,6 +150,7 @@ class Dispatch:
                 state=asked.scope["state"],
                 context=context,
                 noted=asked.noted,
+                gone=partial(_until_gone, asked.receive),
                 deadline=until,
                 document=document,
                 body=body,
@@ -179,6 +183,12 @@ class Dispatch:
                 await state["limiter"].refused(info.address)
                 await record_refused_bearer(state["audit_log"], info, code, problem.status)
             raise
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Return when the caller has closed the connection; its body has been read, or is ignored."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _parsed(raw_path: bytes) -> Target | InvalidPath:

@@ -57,6 +57,7 @@ class Noted:
         reason: the caller's `Audit-Reason`.
         secret_type: what the secret is declared as.
         repeated: the answer is that of an earlier request, by its `Idempotency-Key`.
+        taken_over: the same request was begun before, and nobody knows what came of it.
     """
 
     action: Action
@@ -66,6 +67,7 @@ class Noted:
     reason: str | None = None
     secret_type: SecretType | None = None
     repeated: bool = False
+    taken_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class Call:
 
     Attributes:
         noted: what the endpoint notes besides its answer.
+        gone: returns once the caller has closed the connection.
         deadline: cancels the endpoint when its time is over; see `extend`.
         query: its parameters, each once and each known to the endpoint.
         headers: as received, names in lower case.
@@ -88,6 +91,7 @@ class Call:
     state: State
     context: TenantContext | None
     noted: Noted
+    gone: Callable[[], Awaitable[None]] = anyio.sleep_forever
     deadline: anyio.CancelScope | None = field(default=None, repr=False)
     document: Mapping[str, object] = field(default_factory=dict, repr=False)
     body: object = field(default=None, repr=False)

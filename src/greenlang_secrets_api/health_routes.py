@@ -46,8 +46,18 @@ async def health(call: Call) -> Answer:
 
 
 async def status(call: Call) -> Answer:
-    """How each part of the service does, which build this is, and for how long it runs."""
+    """How each part of the service does, which build this is, and for how long it runs.
+
+    What the parts do, they do for all tenants: a tenant's administrator sees the build and the
+    uptime alone, and not how busy others are.
+    """
     state = call.state
+    common: dict[str, object] = {
+        "build": {"version": __version__},
+        "uptime": round(time.monotonic() - state["started_at"], 3),
+    }
+    if call.acting.principal.tenant is not None:
+        return json_answer(200, common)
     service = state["service"]
     stats = service.cache.stats()
 
@@ -64,8 +74,7 @@ async def status(call: Call) -> Answer:
             "misses": stats.misses,
             "stale_served": stats.stale_serves,
         },
-        "build": {"version": __version__},
-        "uptime": round(time.monotonic() - call.state["started_at"], 3),
+        **common,
     }
     return json_answer(200, document)
 

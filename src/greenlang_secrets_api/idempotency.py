@@ -8,6 +8,7 @@ is no success is not kept, so that a request that failed may be sent again with 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -19,7 +20,7 @@ from typing import Final
 import anyio
 
 from greenlang_secrets.catalogue.idempotency import Begun, InProgress, Mismatch, Replay
-from greenlang_secrets.errors import CatalogueUnavailable
+from greenlang_secrets.errors import CatalogueUnavailable, OutcomeUnknown
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.answers import Answer, Header
 from greenlang_secrets_api.endpoints import Call
@@ -70,24 +71,29 @@ async def once(call: Call, method: str, key: str, work: Callable[[], Awaitable[A
             raise ProblemError("idempotency_in_progress")
         case Begun() as begun:
             pass
-    answer: Answer | None = None
+    call.noted.taken_over = begun.taken_over
     try:
         answer = await work()
-        return answer
-    finally:
-        with anyio.CancelScope(shield=True):  # the catalogue has a deadline of its own
-            try:
-                if answer is None:
-                    await kept.abandon(begun)
-                else:
-                    await kept.finish(
-                        begun,
-                        status=answer.status,
-                        headers=answer.headers,
-                        body=answer.body or b"",
-                    )
-            except CatalogueUnavailable as error:
-                _log.warning("idempotency.not_kept", extra={"code": error.code})
+    except (OutcomeUnknown, asyncio.CancelledError):
+        # Nobody knows: until its lease is over the request is said to be under way; then whoever
+        # sends it again takes it over, and finds out.
+        raise
+    except BaseException:
+        await _kept(kept.abandon(begun))
+        raise
+    await _kept(
+        kept.finish(begun, status=answer.status, headers=answer.headers, body=answer.body or b"")
+    )
+    return answer
+
+
+async def _kept(work: Awaitable[object]) -> None:
+    """Tell the catalogue what became of it; without the catalogue the answer is as good."""
+    with anyio.CancelScope(shield=True):  # it has a deadline of its own
+        try:
+            await work
+        except CatalogueUnavailable as error:
+            _log.warning("idempotency.not_kept", extra={"code": error.code})
 
 
 def _fingerprint(key: SecretValue, method: str, call: Call) -> bytes:

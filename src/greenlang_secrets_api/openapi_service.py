@@ -38,7 +38,7 @@ SERVICE_SCHEMAS: Final[dict[str, Schema]] = {
         },
     ),
     "Status": closed(
-        "The inside of one process.",
+        "The inside of one process; to a tenant's administrator its build and uptime alone.",
         {
             "auth": closed(
                 "The service's own login to Vault.",
@@ -85,6 +85,7 @@ SERVICE_SCHEMAS: Final[dict[str, Schema]] = {
             "build": closed("This build.", {"version": text("The distribution's version.")}),
             "uptime": {"type": "number", "minimum": 0, "description": "Seconds."},
         },
+        optional=("auth", "leases", "audit", "catalogue", "work", "cache"),
         example={
             "auth": {"method": "kubernetes", "token_ttl": 2610, "renewable": True},
             "leases": {"active": 2},

@@ -7,7 +7,8 @@ answers in plain text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -31,6 +32,8 @@ __all__ = [
 MAX_REQUESTS: Final = 512
 MAX_WAITING: Final = 1024
 """Long polls that wait at once. One that waits is a task and a connection, and no work."""
+MAX_WAITING_EACH: Final = 128
+"""Of them, those of one principal: nobody can take all the places."""
 REQUEST_DEADLINE: Final = 10.0  # seconds
 HEAD_START: Final = 1.0
 """Seconds by which the library gives up before the deadline: its word is better (below)."""
@@ -48,6 +51,7 @@ class WorkLimit:
         self._most_waiting = most_waiting
         self._working = 0
         self._waiting = 0
+        self._waiting_of: Counter[Hashable] = Counter()
 
     @property
     def working(self) -> int:
@@ -75,10 +79,10 @@ class WorkLimit:
             self._working -= 1
 
     @contextmanager
-    def stepped_out(self, draining: Draining | None = None) -> Iterator[bool]:
+    def stepped_out(self, draining: Draining | None = None, who: Hashable = None) -> Iterator[bool]:
         """Inside `work`: not count as work while waiting for something to happen.
 
-        Gives whether there is room to wait. If not, the request stays counted: answer it at
+        Gives whether there is room to wait: in all, and for `who`, where that is said. If not, the request stays counted: answer it at
         once, as if its time to wait were over. When `draining` begins the wait is cancelled and
         the block left quietly, with the same meaning. Whoever has waited is in work again in any
         case, so for a moment there may be more than `most`, and new ones are refused until there
@@ -90,9 +94,13 @@ class WorkLimit:
                         await change()
         """
         draining = Draining() if draining is None else draining
-        if self._waiting >= self._most_waiting or draining.begun:
+        of_one = 0 if who is None else self._waiting_of[who]
+        full = self._waiting >= self._most_waiting or of_one >= MAX_WAITING_EACH
+        if full or draining.begun:
             yield False
             return
+        if who is not None:
+            self._waiting_of[who] += 1
         self._waiting += 1
         self._working -= 1
         try:
@@ -101,6 +109,10 @@ class WorkLimit:
         finally:
             self._waiting -= 1
             self._working += 1
+            if who is not None:
+                self._waiting_of[who] -= 1
+                if not self._waiting_of[who]:
+                    del self._waiting_of[who]
 
 
 @contextmanager

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
 from typing import Final
 from urllib.parse import urlencode
-
-import anyio
 
 from greenlang_secrets.access import Action
 from greenlang_secrets.errors import (
@@ -16,7 +13,6 @@ from greenlang_secrets.errors import (
 )
 from greenlang_secrets.model import Secret, SecretMetadata, SecretVersion
 from greenlang_secrets_api import queries
-from greenlang_secrets_api.accepting import preferred_wait
 from greenlang_secrets_api.answers import Answer, Header, json_answer
 from greenlang_secrets_api.cursors import Cursors
 from greenlang_secrets_api.documents import (
@@ -24,8 +20,8 @@ from greenlang_secrets_api.documents import (
     history_document,
     secret_document,
 )
-from greenlang_secrets_api.draining import draining_of
 from greenlang_secrets_api.endpoints import Call, Endpoint, RateClass, scoped
+from greenlang_secrets_api.polling import changed
 from greenlang_secrets_api.preconditions import Tags, etag
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.secrets_changes import CHANGES
@@ -72,7 +68,7 @@ async def read(call: Call) -> Answer:
     secret = await call.secrets.get(call.path, version=version, fresh=fresh)
     waited: tuple[Header, ...] = ()
     if known is not None and version is None and known.match(secret.version):
-        secret, waited = await _changed(call, secret, known)
+        secret, waited = await changed(call, secret, known)
 
     call.noted.version = secret.version
     call.noted.secret_type = secret.type
@@ -137,25 +133,6 @@ def _known(call: Call) -> Tags | None:
     """What the caller has already."""
     raw = call.header(b"if-none-match")
     return None if raw is None else Tags.parse(raw, header="If-None-Match")
-
-
-async def _changed(call: Call, secret: Secret, known: Tags) -> tuple[Secret, tuple[Header, ...]]:
-    """The secret once it is none of those the caller knows, waited for as long as it prefers."""
-    seconds = preferred_wait(call.headers)
-    if not seconds:
-        return secret, ()
-    applied = (b"preference-applied", b"wait=%d" % seconds)
-    call.extend(seconds)
-    with (
-        call.state["work"].stepped_out(draining_of(call.state)) as may_wait,
-        anyio.move_on_after(seconds if may_wait else 0),
-    ):
-        async with aclosing(call.secrets.watch(call.path)) as watch:
-            async for changed in watch:
-                if not known.match(changed.version):
-                    return changed, (applied,)
-    # Also of a version with the same data, which `watch` does not tell, and of a deletion.
-    return await call.secrets.get(call.path), (applied,)
 
 
 def _source(secret: Secret, began: float) -> str:

@@ -50,13 +50,13 @@ async def test_health_tells_an_administrator_more(api: Api, issuer: Issuer) -> N
 
 
 async def test_status_tells_of_the_cache(api: Api, issuer: Issuer, path: str) -> None:
-    """Counts, build and uptime, for `secrets:admin` alone."""
+    """Counts, build and uptime, for an administrator of the platform."""
     token = issuer.tenant("acme")
     await api.ask("POST", path, token, json={"data": {"k": "v"}})
     await api.ask("GET", path, token)
     await api.ask("GET", path, token)
 
-    status = await api.ask("GET", "status", issuer.tenant("acme", "secrets:admin"))
+    status = await api.ask("GET", "status", issuer.platform("secrets:admin"))
 
     cache = status.json["cache"]
     assert cache.keys() == {"entries", "bytes", "hits", "misses", "stale_served"}
@@ -64,6 +64,13 @@ async def test_status_tells_of_the_cache(api: Api, issuer: Issuer, path: str) ->
     assert cache["entries"] >= 1
     assert status.json["build"]["version"]
     assert status.json["uptime"] > 0
+
+
+async def test_status_tells_a_tenant_nothing_of_others(api: Api, issuer: Issuer) -> None:
+    """What is counted is counted for all, so a tenant's administrator does not see it."""
+    status = await api.ask("GET", "status", issuer.tenant("acme", "secrets:admin"))
+
+    assert status.json.keys() == {"build", "uptime"}
 
 
 async def test_probes_and_metrics_need_no_bearer(api: Api) -> None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
 
 import pytest
+
+from api.conftest import service_config_for
+from api.live import running
+from greenlang_secrets.catalogue import CatalogueConfig
+from greenlang_secrets.testing import Fault
 
 CREATE = {"data": {"k": "v"}}
 
@@ -101,6 +107,43 @@ async def test_what_failed_may_be_sent_again(api, issuer, path, key):
     again = await api.ask("POST", path, token, json=CREATE, headers=key)
 
     assert (refused.status, again.status, again.json["version"]) == (409, 201, 2)
+
+
+@pytest.fixture
+def fronted_config(vault_server, vault_fault_proxy, mount, api_config, tmp_path):
+    """Settings of a service behind the fault proxy, whose keys are soon taken over."""
+    catalogue = CatalogueConfig.of(f"sqlite:///{tmp_path}/catalogue.sqlite3")
+    return (
+        replace(
+            service_config_for(vault_server, mount),
+            addresses=(vault_fault_proxy.addr,),
+            write_timeout=1.0,
+        ),
+        replace(api_config, catalogue=replace(catalogue, lease=1.0, timeout=10.0)),
+    )
+
+
+async def test_an_unknown_outcome_is_found_out(vault_fault_proxy, fronted_config, issuer, key):
+    """A create whose answer never came is said to be under way, and then found to be done."""
+    config, quick = fronted_config
+    path = f"t/{secrets.token_hex(6)}"
+    token, data = issuer.tenant("acme", "secrets:write"), f"{config.kv_mount}/data/"
+    with running(config, quick) as own:
+        await own.ask("POST", f"{path}-first", token, json=CREATE)  # it is all set up
+        vault_fault_proxy.inject(Fault.DROP_RESPONSE, method="POST", path_prefix=data)
+        vault_fault_proxy.inject(Fault.RESET, method="GET", path_prefix=data)
+        lost = await own.ask("POST", path, token, json=CREATE, headers=key)
+        vault_fault_proxy.clear()
+        again = await own.ask("POST", path, token, json=CREATE, headers=key)
+        async with asyncio.timeout(20):
+            while again.status == 409 and again.code == "idempotency_in_progress":
+                await asyncio.sleep(0.1)
+                again = await own.ask("POST", path, token, json=CREATE, headers=key)
+        other = await own.ask("POST", path, token, json=CREATE)
+
+    assert (lost.status, lost.code) == (504, "outcome_unknown")
+    assert (again.status, again.json["version"]) == (201, 1)
+    assert (other.status, other.code) == (409, "secret_exists")
 
 
 async def test_of_many_at_once_one_is_done(api, issuer, path, key):

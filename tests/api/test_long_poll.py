@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -104,3 +105,52 @@ async def test_the_end_of_the_service_ends_the_wait(vault_server, mount, api_con
 
     reply = await asyncio.wait_for(poll, 5)
     assert reply.status == 304
+
+
+async def test_whoever_closes_the_connection_leaves_its_place(api, issuer, token, path):
+    """A hundred pollers who go away hold nothing: their places are free at once."""
+    admin = issuer.platform("secrets:admin")
+    polls = [
+        asyncio.ensure_future(api.ask("GET", path, token, headers=KNOWS_1)) for _ in range(100)
+    ]
+
+    async def places():
+        return (await api.ask("GET", "status", admin)).json["work"]["waiting"]
+
+    async with asyncio.timeout(20):
+        while await places() < 100:
+            await asyncio.sleep(0.02)
+    for poll in polls:
+        poll.cancel()
+
+    async with asyncio.timeout(20):
+        while await places() > 0:
+            await asyncio.sleep(0.02)
+
+
+async def test_one_principal_cannot_take_all_places(api, issuer, token, path):
+    """The 129th of one principal is answered at once; another's waits."""
+    polls = [
+        asyncio.ensure_future(api.ask("GET", path, token, headers=KNOWS_1)) for _ in range(129)
+    ]
+    done, waiting_on = await asyncio.wait(polls, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    other = await waiting(api, path, issuer.tenant("acme", sub="other"))
+
+    assert [poll.result().status for poll in done] == [304]
+    assert all("Preference-Applied" not in poll.result().headers for poll in done)
+    assert len(waiting_on) == 128
+    for poll in (*waiting_on, other):
+        poll.cancel()
+
+
+async def test_a_bearer_that_ends_meanwhile_gets_no_value(api, issuer, token, path):
+    """Whoever waited is let in once more before anything is given out."""
+    short = issuer.tenant("acme", exp=int(time.time()) + 2)
+    poll = asyncio.ensure_future(api.ask("GET", path, short, headers=KNOWS_1))
+    await asyncio.sleep(3)  # the life of the bearer, which nothing tells of
+
+    await api.ask("PUT", path, token, json={"data": {"k": "two"}})
+
+    reply = await asyncio.wait_for(poll, 10)
+    assert (reply.status, reply.code) == (401, "invalid_token")
+    assert b"two" not in reply.body

@@ -21,7 +21,8 @@ import greenlang_secrets as gs
 import greenlang_secrets_api as api
 from contracts.markdown import ROOT
 from greenlang_secrets import access, config, content, errors, listing, paths, telemetry, testing
-from greenlang_secrets.audit import AuditConfig
+from greenlang_secrets.audit import AuditConfig, log_file, records
+from greenlang_secrets.audit.findings import Flaw
 from greenlang_secrets.auth_config import AuthMethodName
 from greenlang_secrets.catalogue import CatalogueConfig, tables
 from greenlang_secrets.catalogue.gate import Obstacle
@@ -109,6 +110,34 @@ def audit_variables() -> Rows:
     environ = RecordingEnviron({config.PREFIX + "STATE_DIR": "/state"})
     AuditConfig.from_env(environ=environ)
     return {(name,) for name in environ.read}
+
+
+def record_members() -> Rows:
+    """The members of an audit record."""
+    return {(name,) for name in (*records._CHAIN_MEMBERS, *records._CHECKS)}
+
+
+def audit_flaws() -> Rows:
+    """What the verification of an audit log can find."""
+    return {(flaw.value,) for flaw in Flaw}
+
+
+def audit_notices() -> Rows:
+    """What the audit log can say of itself."""
+    names = [name for name in log_file.__all__ if name.isupper()]
+    return {(getattr(log_file, name),) for name in names}
+
+
+def audit_log_lines() -> Rows:
+    """What the audit log says in the log of the process."""
+    return {
+        (node.args[0].value,)
+        for file in (ROOT / "src" / "greenlang_secrets" / "audit").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith("_log.")
+        and isinstance(node.args[0], ast.Constant)
+    }
 
 
 def library_variables() -> Rows:

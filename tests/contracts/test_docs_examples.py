@@ -292,9 +292,10 @@ def _unknown_options(words: list[str]) -> Iterator[str]:
         yield f"command {words[0]}"
         return
     if isinstance(command, click.Group):
-        command = tree.get(f"{PROGRAM} {' '.join(words[:2])}")
+        words = [" ".join(words[:2]), *words[2:]]
+        command = tree.get(f"{PROGRAM} {words[0]}")
         if command is None:
-            yield f"command {' '.join(words[:2])}"
+            yield f"command {words[0]}"
             return
     options = {option for parameter in command.params for option in parameter.opts}
     for word in words[1:]:
@@ -329,6 +330,8 @@ def test_shell_of_a_page_names_what_there_is(page: Path) -> None:
         ("greenlang-secrets fly", "command fly"),
         ("greenlang-secrets catalogue fly", "command catalogue fly"),
         ("greenlang-secrets get a --fly", "option get --fly"),
+        ("greenlang-secrets audit fly", "command audit fly"),
+        ("greenlang-secrets audit tail --fly", "option audit tail --fly"),
         ("curl http://127.0.0.1:8750/fly", "address http://127.0.0.1:8750/fly"),
         (
             "curl http://127.0.0.1:8750/api/v1/secrets/a//b",

@@ -14,6 +14,7 @@ from greenlang_secrets.errors import SecretDeleted, SecretIncomplete
 from greenlang_secrets.paths import PLATFORM, KvPath
 from greenlang_secrets.provision.policies import render_policy
 from greenlang_secrets.service_keys import load_audit_keys, load_service_keys
+from greenlang_secrets.vault.kv import KvV2
 from support.mounts import token_with
 
 GOOD = base64.b64encode(b"k" * 32).decode()
@@ -49,6 +50,23 @@ async def test_many_replicas_that_begin_at_once_agree(client, mount):
 
     assert len({keys.audit.reveal() for keys in found}) == 1
     assert {keys.version for keys in found} == {1}
+
+
+async def test_a_replica_that_loses_the_race_takes_what_the_winner_made(
+    client, mount, vault_server, monkeypatch
+):
+    """Between the look and the write another makes the entry: its keys are the ones."""
+    real = KvV2.write
+
+    async def second(self, *arguments, **options):
+        await written(vault_server, mount, audit=GOOD, cursors=GOOD, idempotency=OTHER)
+        return await real(self, *arguments, **options)
+
+    monkeypatch.setattr(KvV2, "write", second)
+
+    keys = await load_service_keys(client, kv_mount=mount)
+
+    assert (keys.version, keys.audit.reveal(), keys.idempotency.reveal()) == (1, GOOD, OTHER)
 
 
 async def test_old_versions_are_kept(client, mount):

@@ -545,3 +545,20 @@ def test_ancestors_stay_within_the_scope(scope, expected):
 def test_top_level_secret_has_no_ancestors():
     """A secret at the top of a scope has nothing above it that could be a secret."""
     assert KvPath.of("secret", ACME, SecretPath.parse("a")).ancestors == ()
+
+
+def test_the_services_own_entries_lie_where_no_caller_gets():
+    """Below `_service` in the platform's scope, which the grammar refuses."""
+    path = KvPath.of_service("secret", "keys")
+
+    assert str(path.api("data")) == "secret/data/greenlang/_service/keys"
+    assert str(path) == "_service/keys"
+    with pytest.raises(InvalidPath):
+        SecretPath.parse("_service/keys")
+
+
+@pytest.mark.parametrize(("mount", "name"), [("se cret", "keys"), ("secret", "../keys")])
+def test_a_name_outside_the_grammar_is_none_of_the_services(mount, name):
+    """Mount and name are held to the grammar all the same."""
+    with pytest.raises(InvalidPath):
+        KvPath.of_service(mount, name)

@@ -254,7 +254,7 @@ class AuditLog:
                 case _Order.REOPEN:
                     self._reopen = True
                     return batch
-                case _Order.WAKE:
+                case _:
                     self._measure(file)
                     return batch
             try:

@@ -26,8 +26,6 @@ def private_folder(folder: Path) -> None:
     missing = []
     while not folder.is_dir():
         missing.append(folder)
-        if folder == folder.parent:
-            break
         folder = folder.parent
     try:
         for each in reversed(missing):  # one by one: `parents=True` gives the upper ones 0755

@@ -134,6 +134,11 @@ class Record:
         """Where the chain stands with this record as its last."""
         return Position(chain=self.chain, seq=self.seq, hmac=self.hmac)
 
+    @property
+    def before(self) -> Position:
+        """Where the chain stood when this record was written."""
+        return Position(chain=self.chain, seq=self.seq - 1, hmac=self.prev)
+
 
 def members_of(event: AuditEvent) -> bytes:
     """Return the event as members of a JSON object, without its braces; what is None is left out.

@@ -23,6 +23,7 @@ from greenlang_secrets.audit.records import (
     MAX_LINE,
     SEAL_LENGTH,
     ChainKey,
+    Position,
     Record,
     RecordError,
     parse,
@@ -85,27 +86,32 @@ def verify(files: Sequence[Path], keys: Mapping[int, SecretValue]) -> AuditRepor
         ConfigurationError: a key is not 32 octets in base64.
         OSError: a file cannot be read.
     """
-    check = _Verification({version: ChainKey.of(key, version) for version, key in keys.items()})
+    chain_keys = {version: ChainKey.of(key, version) for version, key in keys.items()}
     head, said = read_head(files[-1]) if files else (None, False)  # before the log: it never leads
+    check = _Verification(chain_keys, head)
     for index, file in enumerate(files):
         for number, line in _lines(file, patient=index == len(files) - 1):
             check.line(Place(index=index, line=number, file=file), line)
-    return check.report(files, head, said=said)
+    return check.report(files, said=said)
 
 
 class _Verification:
-    def __init__(self, keys: Mapping[int, ChainKey]) -> None:
+    def __init__(self, keys: Mapping[int, ChainKey], head: Head | None) -> None:
         self._keys = keys
+        self._head = head
+        self._known = None if head is None else head.position
         self._findings = Findings()
         self._chain = ChainCheck(self._findings)
         self._records = 0
+        self._notices: list[str] = []
         self._place: Place | None = None
+        self._torn: Place | None = None
         self._begun: dict[str, UnknownOutcome] = {}
 
     def line(self, place: Place, line: bytes) -> None:
         self._place = place
         if not line.endswith(b"\n") and len(line) <= MAX_LINE:
-            self._findings.add(Flaw.TORN, place, "The file ends within this line.")
+            self._torn = place
             self._chain.pass_over()
             return
         try:
@@ -128,7 +134,11 @@ class _Verification:
             self._chain.pass_over()
             return
         self._records += 1
+        if self._torn is not None:
+            last = self._chain.last or Position(chain=record.chain)
+            self._judge_torn(self._torn, last=last, known=record.before)
         self._chain.take(place, record)
+        self._compare_record(place, record)
         self._follow(place, record)
 
     def _follow(self, place: Place, record: Record) -> None:
@@ -146,17 +156,31 @@ class _Verification:
             path=event.path,
         )
 
-    def report(self, files: Sequence[Path], head: Head | None, *, said: bool) -> AuditReport:
+    def _judge_torn(self, torn: Place, *, last: Position | None, known: Position | None) -> None:
+        """Say what half a line is: after the last record that was promised (`known`) it is what a
+        death left, promised to nobody; else it is what is left of a record.
+        """
+        self._torn = None
+        if known is not None and known == last:
+            self._notices.append(
+                f"{torn.file}:{torn.line} is half a record, which was promised to nobody."
+            )
+        else:
+            self._findings.add(Flaw.TORN, torn, "The file ends within this line.")
+
+    def report(self, files: Sequence[Path], *, said: bool) -> AuditReport:
         self._chain.finish()
-        notices = []
+        notices = self._notices
         first, last = self._chain.first, self._chain.last
+        if self._torn is not None:
+            self._judge_torn(self._torn, last=last, known=self._known)
         if first is not None and first > 1:
             notices.append(f"The log begins at record {first}; give the file before it.")
         if files and not said:
             notices.append("There is no sidecar beside the last file: a cut end cannot be seen.")
         elif files:
             place = self._place or Place(index=len(files) - 1, line=0, file=files[-1])
-            self._compare(head, place)
+            self._compare_end(place)
         return AuditReport(
             records=self._records,
             first=first,
@@ -167,23 +191,30 @@ class _Verification:
             unknown=tuple(self._begun.values()),
         )
 
-    def _compare(self, head: Head | None, place: Place) -> None:
-        key = None if head is None else self._keys.get(head.key)
-        if head is None or (key is not None and not head.is_sealed_with(key)):
+    def _compare_record(self, place: Place, record: Record) -> None:
+        known = self._known
+        if known is None or (record.chain, record.seq) != (known.chain, known.seq):
+            return
+        if record.hmac != known.hmac:
+            self._findings.add(
+                Flaw.HEAD_MISMATCH, place, f"The sidecar knows another record {record.seq}."
+            )
+
+    def _compare_end(self, place: Place) -> None:
+        key = None if self._head is None else self._keys.get(self._head.key)
+        known, last = self._known, self._chain.last
+        broken = self._head and key and not self._head.is_sealed_with(key)
+        if known is None or broken:
             self._findings.add(
                 Flaw.HEAD_MISMATCH, place, "The sidecar is not what the service wrote."
             )
-            return
-        known, last = head.position, self._chain.last
-        if last is None or (last.chain == known.chain and last.seq + self._chain.bad < known.seq):
+        elif last is not None and last.chain != known.chain:
+            self._findings.add(Flaw.HEAD_MISMATCH, place, "The sidecar is of another chain.")
+        elif last is None or last.seq + self._chain.bad < known.seq:
             self._findings.add(
                 Flaw.TAIL_CUT,
                 place,
                 f"The sidecar knows records up to {known.seq}: those after this line are missing.",
-            )
-        elif last.chain != known.chain or (last.seq == known.seq and last.hmac != known.hmac):
-            self._findings.add(
-                Flaw.HEAD_MISMATCH, place, f"The sidecar knows another record {known.seq}."
             )
 
 

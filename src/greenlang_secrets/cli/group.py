@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from greenlang_secrets.cli import catalogue, operations, secrets
+from greenlang_secrets.cli import audit, catalogue, operations, secrets
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
@@ -71,5 +71,8 @@ def cli() -> None:
     """Secrets on HashiCorp Vault and OpenBao: read and write them, run the service."""
 
 
-for command in (*secrets.COMMANDS, *operations.COMMANDS, *catalogue.COMMANDS):
+for command in (
+    *(*secrets.COMMANDS, *operations.COMMANDS),
+    *(*audit.COMMANDS, *catalogue.COMMANDS),
+):
     cli.add_command(command)

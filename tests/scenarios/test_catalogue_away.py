@@ -43,7 +43,7 @@ async def place(server: PostgresServer) -> AsyncIterator[Place]:
     """A catalogue in it."""
     async with in_postgres(server) as place:
         await place.migrate()
-        yield place
+        yield replace(place, config=replace(place.config, timeout=2.0))
 
 
 async def usable(catalogue: Catalogue) -> None:

@@ -19,6 +19,9 @@ from greenlang_secrets.catalogue.tables import VERSION_TABLE, metadata
 
 OWNER, APP = "owner", "app"
 
+PATIENT = 15.0
+"""Seconds for one transaction: the usual two are for a machine that is not running tests."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -79,7 +82,7 @@ _PASSWORD = secrets.token_hex(8)
 
 def of_file(folder: Path) -> Place:
     """Return a place for a SQLite catalogue that is not there yet."""
-    config = CatalogueConfig.of(f"sqlite:///{folder / 'catalogue.sqlite3'}")
+    config = CatalogueConfig.of(f"sqlite:///{folder / 'catalogue.sqlite3'}", timeout=PATIENT)
     return Place(config=config, owner=config)
 
 
@@ -96,7 +99,7 @@ async def in_postgres(server: Any) -> AsyncIterator[Place]:
     try:
         where = f"{server.host}:{server.port}/{database}"
         yield Place(
-            config=CatalogueConfig.of(f"postgresql://{app}:{_PASSWORD}@{where}"),
+            config=CatalogueConfig.of(f"postgresql://{app}:{_PASSWORD}@{where}", timeout=PATIENT),
             owner=CatalogueConfig.of(f"postgresql://{owner}:{_PASSWORD}@{where}"),
             admin_url=f"postgresql://{server.user}:{server.password}@{where}",
             app_role=app,

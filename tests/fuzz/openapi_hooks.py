@@ -14,12 +14,15 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlencode
 from urllib.request import Request, urlopen
+from uuid import uuid4
 
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
+
+_KEY = re.compile(r"[!-~]{1,64}\Z")
 
 _tags = st.builds('{}"{}"'.format, st.sampled_from(["", "W/"]), st.integers(1, 9) | st.just("x"))
 schemathesis.openapi.format(
@@ -39,8 +42,12 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     is to be created.
 
     Whatever else was made for a path stays escaped. Chains of operations make their own
-    secrets, and would be misled by others.
+    secrets, and would be misled by others. A key that is one is new for each request, as the
+    document asks in words: one and the same for many is a mismatch, and nothing is created.
     """
+    key = (case.headers or {}).get("Idempotency-Key")
+    if isinstance(key, str) and _KEY.match(key):
+        case.headers["Idempotency-Key"] = f"{uuid4().hex[:16]}{key}"[:64]
     path = (case.path_parameters or {}).get("path")
     if not isinstance(path, str) or not _PATH.match(unquote(path)):
         return

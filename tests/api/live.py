@@ -129,9 +129,8 @@ def keeping(config: ApiConfig, folder: Path, audit_file: Path | None = None) -> 
     return replace(
         config,
         audit=config.audit or AuditConfig(log=audit_file or folder / "audit.jsonl"),
-        catalogue=config.catalogue or replace(
-            CatalogueConfig.of(f"sqlite:///{folder}/catalogue.sqlite3"), timeout=10.0
-        ),
+        catalogue=config.catalogue
+        or replace(CatalogueConfig.of(f"sqlite:///{folder}/catalogue.sqlite3"), timeout=10.0),
     )
 
 

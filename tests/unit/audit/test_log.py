@@ -274,7 +274,7 @@ async def test_a_new_key_is_used_from_the_next_record_on(log, path):
 async def test_a_torn_record_is_told_by_the_next(path, caplog):
     """What was cut off at opening is on record before anything else, though nothing is written."""
     made, _ = lines_of(2)
-    written(path, [made[0], made[1][:20]], head=lines_of(1)[1])
+    written(path, [made[0], made[1][:20]], head=parse(made[0]).position)
 
     with caplog.at_level(logging.ERROR):
         async with AuditLog.open(path) as log:
@@ -308,7 +308,7 @@ async def test_a_cut_log_without_a_true_sidecar_is_told(path, how):
     record after it says so, and so does every later verification.
     """
     made, _ = lines_of(10)
-    _, five = lines_of(5)
+    five = parse(made[4]).position
     written(path, made[:5], head=five, head_key=ChainKey.of(OTHER_KEY, 1))
     if how == "head_missing":
         path.with_name("audit.jsonl.head").unlink()

@@ -12,7 +12,7 @@ from greenlang_secrets.audit import lines
 from greenlang_secrets.audit.head import read_head
 from greenlang_secrets.audit.lines import lines_from_end
 from greenlang_secrets.audit.log_file import LogFile
-from greenlang_secrets.audit.records import MAX_LINE, ChainKey, Position
+from greenlang_secrets.audit.records import MAX_LINE, ChainKey, Position, parse
 from greenlang_secrets.errors import ConfigurationError
 from support.audit import CHAIN_KEY, OTHER_KEY, lines_of, numbers, written
 
@@ -175,8 +175,7 @@ def test_the_chain_goes_on_after_a_restart(path):
 def test_a_torn_line_is_cut_off(path):
     """Half a record was promised to nobody; it goes, and is noticed."""
     made, _ = lines_of(3)
-    _, two = lines_of(2)
-    written(path, [*made[:2], made[2][:-5]], head=two)
+    written(path, [*made[:2], made[2][:-5]], head=parse(made[1]).position)
 
     assert found_at(path) == (2, ["torn_record_removed"])
     assert numbers(path) == [1, 2]

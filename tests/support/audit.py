@@ -45,13 +45,18 @@ def lines_of(
     return lines, after
 
 
-def written(path: Path, lines: Sequence[bytes], head: Position | None = None) -> Path:
+def written(
+    path: Path,
+    lines: Sequence[bytes],
+    head: Position | None = None,
+    head_key: ChainKey = CHAIN_KEY,
+) -> Path:
     """Write a log of these lines, for its owner alone, with a sidecar if `head` is given."""
     path.touch(mode=0o600)
     path.write_bytes(b"".join(lines))
     if head is not None:
         sidecar = HeadFile(path)
-        sidecar.write(head, CHAIN_KEY)
+        sidecar.write(head, head_key)
         sidecar.close()
     return path
 

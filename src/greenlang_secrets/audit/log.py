@@ -211,8 +211,10 @@ class AuditLog:
                 while (batch := self._gathered(file)) is not None:
                     self._follow_rotation(file)
                     key = self._key
-                    if key is not None and (batch or file.notices):
-                        self._commit(file, batch, key)
+                    if key is not None:
+                        file.check_head(key)
+                        if batch or file.notices:
+                            self._commit(file, batch, key)
             finally:
                 file.close(self._key)
         finally:

@@ -16,14 +16,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from greenlang_secrets.audit.head import HeadFile
+from greenlang_secrets.audit.head import Head, HeadFile
 from greenlang_secrets.audit.lines import last_position, lines_from_end
 from greenlang_secrets.audit.private_file import open_private, private_folder, sync_folder
 from greenlang_secrets.audit.records import ChainKey, Position
 from greenlang_secrets.audit.rotated import rotated_position
 
 __all__ = [
+    "HEAD_FORGED",
     "HEAD_MISMATCH",
+    "HEAD_MISSING",
+    "HEAD_UNCHECKED",
     "HEAD_UNREADABLE",
     "LOG_FILE_CHANGED",
     "RECORDS_MISSING",
@@ -47,6 +50,15 @@ HEAD_MISMATCH: Final = "head_mismatch"
 HEAD_UNREADABLE: Final = "head_unreadable"
 """The sidecar says nothing that can be read."""
 
+HEAD_MISSING: Final = "head_missing"
+"""There are records and no sidecar, or an empty one: how far the log had got, nothing says."""
+
+HEAD_FORGED: Final = "head_forged"
+"""The sidecar's own HMAC is wrong: somebody without the key wrote it."""
+
+HEAD_UNCHECKED: Final = "head_unchecked"
+"""The sidecar is sealed with another version of the key than the one in use."""
+
 LOG_FILE_CHANGED: Final = "log_file_changed"
 """Somebody else removed, cut or wrote the file while it was open."""
 
@@ -67,6 +79,7 @@ class LogFile:
         self.notices: list[str] = []
         self._path = path
         self._doubtful = False
+        self._unchecked: Head | None = None
         private_folder(path.parent)
         self._head = HeadFile(path)
         try:
@@ -80,6 +93,19 @@ class LogFile:
         except BaseException:
             self._head.close()
             raise
+
+    def check_head(self, key: ChainKey) -> None:
+        """Check the seal of the sidecar that was found at opening; once, later calls do nothing.
+
+        What it said has been gone on from by then: a gap that it makes up is there to be seen.
+        """
+        head, self._unchecked = self._unchecked, None
+        if head is None:
+            return
+        if head.key != key.version:
+            self._notice(HEAD_UNCHECKED)
+        elif not head.is_sealed_with(key):
+            self._notice(HEAD_FORGED)
 
     def ready(self) -> None:
         """Make sure that the file ends where the chain does, before anything is appended.
@@ -130,7 +156,8 @@ class LogFile:
         if self._doubtful:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._good)
-        if key is not None and self.position.seq:
+        # What was noticed and is on no record yet must be noticed again, so the sidecar stays.
+        if key is not None and self.position.seq and not self.notices:
             self._head.write(self.position, key)
         self._head.sync()
         os.close(self._descriptor)
@@ -197,9 +224,12 @@ class LogFile:
         head, said = self._head.read()
         if said and head is None:
             self._notice(HEAD_UNREADABLE)
+        self._unchecked = head
         known = None if head is None else head.position
         if not end:  # rotated away, or new; and after a power loss the sidecar may lag
             known = rotated_position(self._path, known)
+        if not said and (found or known):
+            self._notice(HEAD_MISSING)
         if known is None:
             return end, found or Position.beginning()
         return end, self._continued(known, found, leads=False)

@@ -19,6 +19,15 @@ from greenlang_secrets.audit.chain_check import ChainCheck
 from greenlang_secrets.audit.event import AuditPhase
 from greenlang_secrets.audit.findings import Finding, Findings, Flaw, Place
 from greenlang_secrets.audit.head import Head, read_head
+from greenlang_secrets.audit.log_file import (
+    HEAD_FORGED,
+    HEAD_MISMATCH,
+    HEAD_MISSING,
+    HEAD_UNCHECKED,
+    HEAD_UNREADABLE,
+    LOG_FILE_CHANGED,
+    RECORDS_MISSING,
+)
 from greenlang_secrets.audit.records import (
     MAX_LINE,
     SEAL_LENGTH,
@@ -34,6 +43,16 @@ __all__ = ["AuditReport", "UnknownOutcome", "verify"]
 
 _TORN_WITHIN: Final = 1.0
 """Seconds that half a line at the end is given: the service may be writing it just now."""
+
+_TELLING: Final = frozenset(
+    {
+        *(HEAD_FORGED, HEAD_MISMATCH, HEAD_MISSING, HEAD_UNCHECKED, HEAD_UNREADABLE),
+        *(LOG_FILE_CHANGED, RECORDS_MISSING),
+    }
+)
+"""What the log says of itself and a reader must hear: after it, records before may be missing
+although what is left is a good chain.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +159,8 @@ class _Verification:
         self._chain.take(place, record)
         self._compare_record(place, record)
         self._follow(place, record)
+        if record.event.action == "audit" and record.event.code in _TELLING:
+            self._notices.append(f"{place.file}:{place.line} says of the log: {record.event.code}.")
 
     def _follow(self, place: Place, record: Record) -> None:
         event = record.event

@@ -1,7 +1,8 @@
 """The copy of the audit log: records by tenant, inserted and read, never changed.
 
 A record that comes again is known by its event's id, so whoever is not sure that a batch
-arrived sends it again.
+arrived sends it again. Two events with one number in one chain are both kept: that a log was
+cut and went on is what the copy is there to show.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class AuditCursor:
     at: datetime
     chain: str
     seq: int
+    id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,9 @@ class AuditCopy:
             for scope, group in groupby(by_tenant, key=lambda record: _scope(record.event)):
                 await transaction.enter(scope)
                 statement = (
-                    self._insert(audit_events).on_conflict_do_nothing().returning(audit_events.c.id)
+                    self._insert(audit_events)
+                    .on_conflict_do_nothing(index_elements=[audit_events.c.id])
+                    .returning(audit_events.c.id)
                 )
                 rows = [self._row(transaction.tenant_id, record) for record in group]
                 new += len((await transaction.execute(statement, rows)).all())
@@ -122,14 +126,16 @@ class AuditCopy:
         """Return up to `limit` (1 to 1000) of a scope's events, the newest first."""
         if not 1 <= limit <= _MOST:
             raise ValueError(f"a page of events has 1 to {_MOST}")
-        key = (audit_events.c.at, audit_events.c.chain, audit_events.c.seq)
+        columns = audit_events.c
+        key = (columns.at, columns.chain, columns.seq, columns.id)
 
         async def work(transaction: Transaction) -> Sequence[Row[Any]]:
             statement = select(audit_events).where(
                 audit_events.c.tenant_id == transaction.tenant_id
             )
             if after is not None:
-                end = (literal(after.at, Moment), literal(after.chain), literal(after.seq))
+                named = (literal(after.chain), literal(after.seq), literal(after.id))
+                end = (literal(after.at, Moment), *named)
                 statement = statement.where(tuple_(*key) < tuple_(*end))
             statement = statement.order_by(*(column.desc() for column in key)).limit(limit + 1)
             return (await transaction.execute(statement)).all()
@@ -141,7 +147,7 @@ class AuditCopy:
             items=items,
             next=None
             if last is None
-            else AuditCursor(at=last.event.at, chain=last.chain, seq=last.seq),
+            else AuditCursor(at=last.event.at, chain=last.chain, seq=last.seq, id=last.event.id),
         )
 
     async def reached(self) -> Mapping[str, Reached]:

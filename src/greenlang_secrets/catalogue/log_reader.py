@@ -3,6 +3,10 @@
 What decides is the record's number in its chain. The place that was noted with it saves
 looking; a file that was renamed, copied, compressed or restored is found by its first record.
 
+Where the place does not hold, the record that was reached is sought. A log that has another one
+at its number, or ends before it, is a fork of the one that was copied: it is told, and the
+chain read from its beginning, since only the copy can tell by the events' ids what it has.
+
 A file that was rotated away is complete once its successor has a record: until then the
 service, which has it open, may still append to it. So it is read to its end again before the
 next one is begun.
@@ -20,7 +24,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -46,6 +50,7 @@ class Batch:
         missing: records between the one before and these that are in no file.
         behind: records that are durable and come after these, as far as the log's sidecar
             tells; 0 if there is none.
+        forked: records that were reached, and are not what the log has at their numbers.
     """
 
     records: tuple[Record, ...] = ()
@@ -53,6 +58,7 @@ class Batch:
     damaged: int = 0
     missing: int = 0
     behind: int = 0
+    forked: tuple[Position, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +107,17 @@ class _Open:
         return self.file.path.suffix != _GZIP and size < self.offset
 
 
+@dataclass(slots=True)
+class _Part:
+    """What was read in one go from one file."""
+
+    records: list[Record] = field(default_factory=list)
+    damaged: int = 0
+    missing: int = 0
+    waits: bool = False  # for the sidecar to vouch for what comes next
+    forks: bool = False  # the record sought is not in the files
+
+
 class LogReader:
     """Reads the log at `path` and its rotated predecessors, after what was `reached`.
 
@@ -112,6 +129,9 @@ class LogReader:
         self._path = path
         self._reached = dict(reached)
         self._open: _Open | None = None
+        self._sought: Position | None = None  # reached, and not yet met in the files
+        self._ended = False  # the files ended before it, when last looked at
+        self._anew: dict[str, int] = {}  # forked chains read from their beginning, up to a number
 
     def close(self) -> None:
         """Close the file that is read."""
@@ -126,41 +146,65 @@ class LogReader:
             OSError: a file cannot be read.
         """
         damaged = 0
+        forked: list[Position] = []
         head = read_head(self._path)[0]  # before the log: it never leads
         while (current := self._current()) is not None:
-            records: list[Record] = []
-            missing = octets = 0
-            waits = False
-            for line in current.lines():
-                try:
-                    record = parse(line)
-                except RecordError:
-                    damaged += 1
-                    continue
-                if records and record.chain != records[0].chain:
-                    current.back_before(line)
-                    break
-                if head is not None and _is_ahead(record, head):
-                    current.back_before(line)
-                    waits = True
-                    break
-                known = self._reached.get(record.chain)
-                last = records[-1].seq if records else known.position.seq if known else None
-                if last is not None and record.seq <= last:
-                    continue
-                missing += 0 if last is None else record.seq - last - 1
-                records.append(record)
-                octets += len(line)
-                if len(records) >= most or octets >= _MOST_OCTETS:
-                    break
-            if records:
-                batch = self._batch(current, records, damaged=damaged, missing=missing)
-                return replace(batch, behind=_behind(head, records[-1]))
-            if waits or not self._go_on(current):
+            part = self._part(current, head, most)
+            damaged += part.damaged
+            if part.records:
+                batch = self._batch(current, part.records)
+                behind = _behind(head, part.records[-1])
+                return replace(
+                    batch,
+                    damaged=damaged,
+                    missing=part.missing,
+                    behind=behind,
+                    forked=tuple(forked),
+                )
+            if part.waits:
                 break
-        return Batch(damaged=damaged)
+            if not part.forks and self._go_on(current):
+                continue
+            if not part.forks and not self._has_ended_early():
+                break
+            forked.append(self._begin_anew())
+        return Batch(damaged=damaged, forked=tuple(forked))
 
-    def _batch(self, current: _Open, records: list[Record], *, damaged: int, missing: int) -> Batch:
+    def _part(self, current: _Open, head: Head | None, most: int) -> _Part:
+        """Return what follows in one file, of one chain."""
+        part = _Part()
+        octets = 0
+        for line in current.lines():
+            try:
+                record = parse(line)
+            except RecordError:
+                part.damaged += 1
+                continue
+            part.waits = head is not None and _is_ahead(record, head)
+            if part.waits or (part.records and record.chain != part.records[0].chain):
+                current.back_before(line)
+                break
+            part.forks = self._is_fork(record)
+            if part.forks:
+                break
+            if self._take(record, part):
+                octets += len(line)
+                if len(part.records) >= most or octets >= _MOST_OCTETS:
+                    break
+        return part
+
+    def _take(self, record: Record, part: _Part) -> bool:
+        """Add a record, unless it was reached already."""
+        known = self._reached.get(record.chain)
+        last = part.records[-1].seq if part.records else known.position.seq if known else None
+        if last is not None:
+            if record.seq <= last and record.chain not in self._anew:
+                return False
+            part.missing += max(0, record.seq - last - 1)
+        part.records.append(record)
+        return True
+
+    def _batch(self, current: _Open, records: list[Record]) -> Batch:
         last = records[-1].position
         reached = Reached(
             position=last,
@@ -170,12 +214,44 @@ class LogReader:
             offset=current.offset,
         )
         self._reached[last.chain] = reached
-        return Batch(
-            records=tuple(records),
-            reached=reached,
-            damaged=damaged,
-            missing=missing,
-        )
+        if last.seq > self._anew.get(last.chain, last.seq):
+            del self._anew[last.chain]
+        return Batch(records=tuple(records), reached=reached)
+
+    # ------------------------------------------------------------ a fork
+
+    def _is_fork(self, record: Record) -> bool:
+        """Whether a record shows that the one sought is not in the files; one that shows that it
+        is, or was, ends the search.
+        """
+        sought = self._sought
+        if sought is None or (record.chain == sought.chain and record.seq < sought.seq):
+            return False
+        if record.chain != sought.chain:
+            return True
+        if record.seq == sought.seq:
+            found = record.hmac == sought.hmac
+        else:  # what followed it says which one it was; what came later says nothing
+            found = record.prev == sought.hmac or record.seq > sought.seq + 1
+        if found:
+            self._sought, self._ended = None, False
+        return not found
+
+    def _has_ended_early(self) -> bool:
+        """Whether the files end before the record sought, and did when last looked at: a rotation
+        that is under way may hide a file for a moment.
+        """
+        before, self._ended = self._ended, self._sought is not None
+        return before and self._ended
+
+    def _begin_anew(self) -> Position:
+        """Read the chain of the record sought from its beginning, and return that record."""
+        sought = cast("Position", self._sought)
+        self._sought, self._ended = None, False
+        self._anew[sought.chain] = sought.seq
+        del self._reached[sought.chain]
+        self.close()
+        return sought
 
     # ------------------------------------------------------------ which file
 
@@ -208,9 +284,9 @@ class LogReader:
         """Return the next file of the chain, else the first of a chain that was begun later."""
         files = [file for file in self._files() if file.first != of.first]
         same = [file for file in files if file.first.chain == of.first.chain]
-        later = [file for file in same if file.first.seq > of.first.seq]
+        later = [file for file in same if _place(file) > _place(of)]
         if later:
-            return min(later, key=lambda file: file.first.seq)
+            return min(later, key=_place)
         others = [file for file in files if file not in same and file.written >= of.written]
         if not others:
             return None
@@ -220,9 +296,7 @@ class LogReader:
         """Return the file of a chain in which the record after the one reached would be."""
         known = self._reached.get(chain)
         wanted = 1 if known is None else known.position.seq + 1
-        mine = sorted(
-            (file for file in files if file.first.chain == chain), key=lambda file: file.first.seq
-        )
+        mine = sorted((file for file in files if file.first.chain == chain), key=_place)
         return next((file for file in reversed(mine) if file.first.seq <= wanted), mine[0])
 
     def _files(self) -> list[_File]:
@@ -241,13 +315,23 @@ class LogReader:
 
     def _opened(self, file: _File) -> _Open:
         opened = _Open(file, _stream(file.path))
-        known = self._reached.get(file.first.chain)
-        if known is not None and (known.device, known.inode) == (file.device, file.inode):
+        chain = file.first.chain
+        known = None if chain in self._anew else self._reached.get(chain)
+        if known is None or (self._sought is not None and self._sought.chain != chain):
+            return opened
+        self._sought = known.position
+        if (known.device, known.inode) == (file.device, file.inode):
             descriptor = opened.stream.fileno()
             if file.path.suffix != _GZIP and _ends_with(descriptor, known):
                 opened.offset = known.offset
                 opened.stream.seek(known.offset)
+                self._sought, self._ended = None, False
         return opened
+
+
+def _place(file: _File) -> tuple[int, int]:
+    """Where a file stands in its chain; after a fork two may begin with one number."""
+    return file.first.seq, file.written
 
 
 def _is_ahead(record: Record, head: Head) -> bool:

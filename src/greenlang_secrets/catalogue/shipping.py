@@ -19,6 +19,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from greenlang_secrets.audit.records import Position
 from greenlang_secrets.background import reported
 from greenlang_secrets.catalogue.audit_copy import AuditCopy
 from greenlang_secrets.catalogue.log_reader import Batch, LogReader
@@ -47,6 +48,8 @@ class ShippingStats:
         lag_seconds: how old the oldest of them is, 0 if there is none.
         damaged: lines that are no records and were passed over; ``audit verify`` names them.
         missing: records that no file of the log has any more.
+        forked: how often the log was another one than what was shipped: it ended before the
+            last record, or had another at its number. Both are in the copy then.
         failing: the code of what is in the way, or None.
     """
 
@@ -56,6 +59,7 @@ class ShippingStats:
     lag_seconds: float = 0.0
     damaged: int = 0
     missing: int = 0
+    forked: int = 0
     failing: str | None = None
 
 
@@ -67,6 +71,7 @@ class AuditShipping:
         self._path = path
         self._stats = ShippingStats()
         self._oldest: datetime | None = None
+        self._forked: set[Position] = set()
 
     @property
     def stats(self) -> ShippingStats:
@@ -120,12 +125,16 @@ class AuditShipping:
             _log.error(
                 "audit.shipping_gap", extra={"damaged": batch.damaged, "missing": batch.missing}
             )
+        for position in set(batch.forked) - self._forked:  # a try that failed finds it again
+            self._forked.add(position)
+            _log.error("audit.forked", extra={"chain": position.chain, "seq": position.seq})
         waiting = len(batch.records) + batch.behind
         self._stats = replace(
             self._stats,
             lag_records=waiting,
             damaged=self._stats.damaged + batch.damaged,
             missing=self._stats.missing + batch.missing,
+            forked=len(self._forked),
             failing=self._stats.failing if waiting else None,
         )
         if not waiting:

@@ -24,7 +24,6 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    UniqueConstraint,
 )
 from sqlalchemy.dialects import postgresql
 
@@ -191,9 +190,8 @@ audit_events: Final = Table(
     Column("source_address", String(64)),
     Column("reason", Text),
     Column("expires_at", Moment, nullable=False),
-    UniqueConstraint("chain", "seq"),
     _no_empty_tenant(),
-    Index(None, "tenant_id", "at", "chain", "seq"),
+    Index(None, "tenant_id", "at", "chain", "seq", "id"),
     Index(None, "expires_at"),
     comment="The copy of the audit log, until each record's retention is over.",
 )

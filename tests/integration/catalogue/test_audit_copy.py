@@ -55,6 +55,25 @@ async def test_a_record_that_comes_again_is_not_doubled(catalogue: Catalogue) ->
     assert len((await catalogue.audit.events(ACME)).items) == 3
 
 
+async def test_two_events_of_one_number_are_both_kept(catalogue: Catalogue) -> None:
+    """A log that was cut and went on gives numbers twice, and both events are evidence; pages
+    give each once although they are of one moment.
+    """
+    [first] = records(event(1))
+    twins = [replace(first, event=event(number, at=NOON)) for number in (2, 3, 4)]
+
+    assert await catalogue.audit.insert([first, *twins]) == 4
+    assert await catalogue.audit.insert(twins) == 0
+
+    found, after = [], None
+    while len(found) < 4:
+        page = await catalogue.audit.events(ACME, limit=1, after=after)
+        found += [(item.seq, item.event.path) for item in page.items]
+        after = page.next
+    assert after is None
+    assert sorted(found) == [(1, f"secret-{number}") for number in (1, 2, 3, 4)]
+
+
 async def test_a_batch_of_several_tenants_is_kept_apart(catalogue: Catalogue) -> None:
     """Each tenant sees its own events and no other's; the platform its own, and those of nobody."""
     batch = records(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 from greenlang_secrets import Tenant, TenantId
 from greenlang_secrets.audit import AuditLog
 from greenlang_secrets.audit.head import read_head
+from greenlang_secrets.audit.records import parse
+from greenlang_secrets.audit.verify import verify
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.catalogue import Catalogue
-from support.audit_records import audit_log, event, lines
+from greenlang_secrets.errors import CatalogueUnavailable
+from support.audit_records import KEY, audit_log, event, lines
 
 ACME = Tenant(TenantId("acme"))
 
@@ -192,3 +196,215 @@ async def test_a_log_that_is_not_there_yet_is_waited_for(catalogue: Catalogue, p
 
         assert await arrive(catalogue, 1) == names(1)
     assert shipping.stats.failing is None
+
+
+def cut(path: Path, left: int, *, sidecar: bool = False) -> None:
+    """Leave so many lines of a log, and its sidecar if that is said."""
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:left]))
+    if not sidecar:
+        path.with_name("audit.jsonl.head").unlink()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the errors that were logged of the shipping."""
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    return [record.message for record in errors if record.message != "audit.notice"]
+
+
+async def shipped(place, supervisor: Supervisor, path: Path, *numbers: int) -> None:
+    """Write events and ship them all, as a service does that ends then."""
+    async with (
+        audit_log(path) as log,
+        Catalogue.open(place.config, supervisor) as catalogue,
+    ):
+        before = len(await copied(catalogue))
+        catalogue.ship(path)
+        await log.write(*(event(number) for number in numbers))
+        await arrive(catalogue, before + len(numbers))
+
+
+async def test_a_log_that_was_cut_and_went_on_is_told_and_copied_whole(
+    place, supervisor: Supervisor, path: Path, caplog
+) -> None:
+    """Cut to 5 of 10 lines, its sidecar removed, and started again: the log says that a sidecar
+    is missing, the fork is told once, and the copy holds the old 10 and the new 4 under numbers
+    that are there twice.
+    """
+    await shipped(place, supervisor, path, *range(1, 11))
+    cut(path, 5)
+
+    async with (
+        audit_log(path) as log,
+        Catalogue.open(place.config, supervisor) as catalogue,
+    ):
+        await log.write(*(event(number) for number in range(11, 15)))
+        shipping = catalogue.ship(path)
+        found = await arrive(catalogue, 14)
+        while shipping.stats.lag_records != 0:
+            await asyncio.sleep(0.02)
+
+    assert found == names(*range(1, 15))
+    assert (shipping.stats.forked, shipping.stats.shipped, shipping.stats.again) == (1, 5, 5)
+    assert shipping.stats.missing == 0
+    assert told(caplog) == ["audit.forked"]
+    seqs = await place.rows("SELECT seq FROM audit_events ORDER BY seq")
+    assert [seq for (seq,) in seqs] == [1, 2, 3, 4, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10]
+    report = await asyncio.to_thread(verify, [path], {1: KEY})
+    assert (report.good, report.records) == (True, 10)
+    assert report.notices == (f"{path}:6 says of the log: head_missing.",)
+
+
+async def test_a_fork_is_told_once_and_not_by_the_next_process(
+    place, supervisor: Supervisor, path: Path, caplog
+) -> None:
+    """The copy goes on in the new branch: who starts after finds its place there."""
+    await shipped(place, supervisor, path, 1, 2, 3)
+    cut(path, 1)
+    await shipped(place, supervisor, path, 4, 5)
+
+    async with Catalogue.open(place.config, supervisor) as catalogue, audit_log(path) as log:
+        shipping = catalogue.ship(path)
+        await log.write(event(6))
+        found = await arrive(catalogue, 6)
+
+    assert found == names(1, 2, 3, 4, 5, 6)
+    assert told(caplog) == ["audit.forked"]
+    assert (shipping.stats.forked, shipping.stats.shipped, shipping.stats.again) == (0, 1, 0)
+
+
+async def test_a_log_that_ends_before_what_was_shipped_is_told(
+    place, supervisor: Supervisor, path: Path, caplog
+) -> None:
+    """A log and sidecar of an older state are a fork before anything new is written, and what
+    comes then is copied under numbers that are there already.
+    """
+    await shipped(place, supervisor, path, 1, 2)
+    older = {file: file.read_bytes() for file in (path, path.with_name("audit.jsonl.head"))}
+    await shipped(place, supervisor, path, 3, 4)
+    for file, octets in older.items():
+        file.write_bytes(octets)
+
+    async with Catalogue.open(place.config, supervisor) as catalogue, audit_log(path) as log:
+        shipping = catalogue.ship(path)
+        while not shipping.stats.forked:
+            await asyncio.sleep(0.02)
+        await log.write(event(5))
+        found = await arrive(catalogue, 5)
+
+    assert found == names(1, 2, 3, 4, 5)
+    assert told(caplog) == ["audit.forked"]
+    assert (await asyncio.to_thread(verify, [path], {1: KEY})).notices == ()
+
+
+@pytest.mark.parametrize("name", ["audit.jsonl.1", "audit.jsonl.1.gz"])
+async def test_a_log_that_was_moved_and_not_changed_is_no_fork(
+    place, supervisor: Supervisor, path: Path, name: str, caplog
+) -> None:
+    """The control: in another file, rotated or compressed, the record that was reached is found."""
+    await shipped(place, supervisor, path, 1, 2, 3)
+    rotated = path.with_name(name)
+    octets = path.read_bytes()
+    rotated.write_bytes(gzip.compress(octets) if rotated.suffix == ".gz" else octets)
+    rotated.chmod(0o600)
+    path.unlink()
+
+    async with Catalogue.open(place.config, supervisor) as catalogue, audit_log(path) as log:
+        shipping = catalogue.ship(path)
+        await log.write(event(4))
+        found = await arrive(catalogue, 4)
+
+    assert found == names(1, 2, 3, 4)
+    assert (shipping.stats.forked, shipping.stats.again, told(caplog)) == (0, 0, [])
+
+
+async def test_a_fork_after_the_old_files_are_gone_is_told_by_what_it_followed(
+    place, supervisor: Supervisor, path: Path, caplog
+) -> None:
+    """The record after the one reached carries the HMAC of the one it followed, which is another:
+    the files before it need not be there.
+    """
+    await shipped(place, supervisor, path, 1, 2, 3)
+    cut(path, 2)
+    async with audit_log(path) as log:
+        await log.write()
+    async with audit_log(path) as log:  # head_missing is record 3, of the other branch
+        path.rename(path.with_name("audit.jsonl.1"))
+        log.reopen()
+        await log.write(event(4))
+    path.with_name("audit.jsonl.1").unlink()
+
+    async with Catalogue.open(place.config, supervisor) as catalogue:
+        shipping = catalogue.ship(path)
+        found = await arrive(catalogue, 4)
+
+    assert found == names(1, 2, 3, 4)
+    assert (shipping.stats.forked, told(caplog)) == (1, ["audit.forked"])
+
+
+async def test_a_fork_in_files_of_one_first_number_is_read_in_both(
+    place, supervisor: Supervisor, path: Path
+) -> None:
+    """A rotated file of the old branch may begin with the number that the new one begins with."""
+    both, _ = lines(event(1), event(2))
+    after = parse(both[1]).position
+    old, new = (lines(*events, after=after)[0] for events in ([event(3)], [event(4), event(5)]))
+    rotated = path.with_name("audit.jsonl.1")
+    path.parent.mkdir()
+    path.write_bytes(b"".join([*both, *old]))
+    async with Catalogue.open(place.config, supervisor) as catalogue:
+        catalogue.ship(path)
+        await arrive(catalogue, 3)
+    path.with_name("audit.jsonl.2").write_bytes(b"".join(both))
+    rotated.write_bytes(old[0])
+    path.write_bytes(b"".join(new))
+    for age, file in enumerate((path, rotated, path.with_name("audit.jsonl.2"))):
+        os.utime(file, (1000 - age, 1000 - age))
+
+    async with Catalogue.open(place.config, supervisor) as catalogue:
+        shipping = catalogue.ship(path)
+
+        assert await arrive(catalogue, 5) == names(1, 2, 3, 4, 5)
+        assert shipping.stats.forked == 1
+
+
+async def test_a_chain_that_ends_early_before_another_begins_is_told(
+    place, supervisor: Supervisor, path: Path, caplog
+) -> None:
+    """A log that was cut and followed by one of another chain is no way around it."""
+    await shipped(place, supervisor, path, 1, 2, 3)
+    cut(path, 2)
+    path.rename(path.with_name("audit.jsonl.1"))
+    other, _ = lines(event(4))
+    path.write_bytes(other[0])
+
+    async with Catalogue.open(place.config, supervisor) as catalogue:
+        shipping = catalogue.ship(path)
+        found = await arrive(catalogue, 4)
+
+    assert found == names(1, 2, 3, 4)
+    assert (shipping.stats.forked, told(caplog)) == (1, ["audit.forked"])
+
+
+async def test_a_fork_that_could_not_be_copied_is_counted_once(
+    place, supervisor: Supervisor, path: Path, caplog, monkeypatch
+) -> None:
+    """A try that fails finds the fork again, which is the same one."""
+    await shipped(place, supervisor, path, 1, 2, 3)
+    cut(path, 1)
+    async with (
+        audit_log(path) as log,
+        Catalogue.open(place.config, supervisor) as catalogue,
+    ):
+        await log.write(event(4))
+        insert, tries = catalogue.audit.insert, iter((CatalogueUnavailable(), None))
+
+        async def failing_once(*arguments, **named):
+            if (error := next(tries, None)) is not None:
+                raise error
+            return await insert(*arguments, **named)
+
+        monkeypatch.setattr(catalogue.audit, "insert", failing_once)
+        shipping = catalogue.ship(path)
+
+        assert await arrive(catalogue, 4) == names(1, 2, 3, 4)
+    assert (shipping.stats.forked, told(caplog)) == (1, ["audit.forked"])

@@ -14,7 +14,7 @@ import pytest
 
 from greenlang_secrets.audit import AuditLog
 from greenlang_secrets.audit import log as log_module
-from greenlang_secrets.audit.records import parse
+from greenlang_secrets.audit.records import ChainKey, parse
 from greenlang_secrets.errors import AuditUnavailable, ConfigurationError
 from greenlang_secrets.sensitive import SecretValue
 from support.audit import (
@@ -274,7 +274,7 @@ async def test_a_new_key_is_used_from_the_next_record_on(log, path):
 async def test_a_torn_record_is_told_by_the_next(path, caplog):
     """What was cut off at opening is on record before anything else, though nothing is written."""
     made, _ = lines_of(2)
-    written(path, [made[0], made[1][:20]])
+    written(path, [made[0], made[1][:20]], head=parse(made[0]).position)
 
     with caplog.at_level(logging.ERROR):
         async with AuditLog.open(path) as log:
@@ -302,10 +302,44 @@ async def test_missing_records_are_told_and_stay_missing(path):
     assert [(found.flaw, found.place.line) for found in report.findings] == [("cut", 4)]
 
 
+@pytest.mark.parametrize("how", ["head_missing", "head_forged"])
+async def test_a_cut_log_without_a_true_sidecar_is_told(path, how):
+    """Cut, with the sidecar gone or made up without the key, the log is a good chain: the first
+    record after it says so, and so does every later verification.
+    """
+    made, _ = lines_of(10)
+    five = parse(made[4]).position
+    written(path, made[:5], head=five, head_key=ChainKey.of(OTHER_KEY, 1))
+    if how == "head_missing":
+        path.with_name("audit.jsonl.head").unlink()
+
+    async with AuditLog.open(path) as log:
+        log.use_key(KEY, 1)
+        await log.write(event())
+
+    report = await verified([path], KEYS)
+    assert codes(path) == [how]
+    assert (report.good, report.records) == (True, 7)
+    assert report.notices == (f"{path}:6 says of the log: {how}.",)
+
+
+async def test_a_log_with_its_sidecar_tells_nothing(path):
+    """The control: whole and sealed, it goes on in silence."""
+    made, position = lines_of(5)
+    written(path, made, head=position)
+
+    async with AuditLog.open(path) as log:
+        log.use_key(KEY, 1)
+        await log.write(event())
+
+    report = await verified([path], KEYS)
+    assert (codes(path), report.notices, report.records) == ([], (), 6)
+
+
 async def test_what_was_not_recorded_is_recorded_later(path, monkeypatch):
     """A notice that the disk refused stays, and comes with the next batch."""
-    made, _ = lines_of(1)
-    written(path, [*made, b"torn"])
+    made, position = lines_of(1)
+    written(path, [*made, b"torn"], head=position)
     async with AuditLog.open(path) as log:
         with monkeypatch.context() as broken:
             broken.setattr(os, "write", full)

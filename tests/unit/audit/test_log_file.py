@@ -12,9 +12,9 @@ from greenlang_secrets.audit import lines
 from greenlang_secrets.audit.head import read_head
 from greenlang_secrets.audit.lines import lines_from_end
 from greenlang_secrets.audit.log_file import LogFile
-from greenlang_secrets.audit.records import MAX_LINE, Position
+from greenlang_secrets.audit.records import MAX_LINE, ChainKey, Position, parse
 from greenlang_secrets.errors import ConfigurationError
-from support.audit import CHAIN_KEY, lines_of, numbers, written
+from support.audit import CHAIN_KEY, OTHER_KEY, lines_of, numbers, written
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_the_chain_goes_on_after_a_restart(path):
 def test_a_torn_line_is_cut_off(path):
     """Half a record was promised to nobody; it goes, and is noticed."""
     made, _ = lines_of(3)
-    written(path, [*made[:2], made[2][:-5]])
+    written(path, [*made[:2], made[2][:-5]], head=parse(made[1]).position)
 
     assert found_at(path) == (2, ["torn_record_removed"])
     assert numbers(path) == [1, 2]
@@ -184,8 +184,8 @@ def test_a_torn_line_is_cut_off(path):
 @pytest.mark.parametrize("rest", [b"\0" * 5000, b"\0" * 3 * MAX_LINE])
 def test_zeros_of_a_power_loss_are_cut_off(path, rest):
     """A file that grew before its pages were written ends in zeros, and not in a line."""
-    made, _ = lines_of(2)
-    written(path, [*made, rest])
+    made, position = lines_of(2)
+    written(path, [*made, rest], head=position)
 
     assert found_at(path) == (2, ["torn_record_removed"])
     assert numbers(path) == [1, 2]
@@ -193,8 +193,8 @@ def test_zeros_of_a_power_loss_are_cut_off(path, rest):
 
 def test_a_line_that_is_no_record_stays_and_is_noticed(path):
     """What somebody wrote there is left for the verification to name."""
-    made, _ = lines_of(2)
-    written(path, [*made, b"rubbish\n", b"\n"])
+    made, position = lines_of(2)
+    written(path, [*made, b"rubbish\n", b"\n"], head=position)
 
     assert found_at(path) == (2, ["record_unreadable"])
     assert path.read_bytes().endswith(b"rubbish\n\n")
@@ -252,6 +252,63 @@ def test_a_sidecar_that_says_nothing_is_noticed(path):
     assert found_at(path) == (2, ["head_unreadable"])
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_records_without_a_sidecar_are_noticed(path, empty):
+    """A log that was cut is a good chain, and without the sidecar nothing says how far it was."""
+    made, _ = lines_of(2)
+    written(path, made)
+    if empty:
+        path.with_name("audit.jsonl.head").touch(mode=0o600)
+
+    assert found_at(path) == (2, ["head_missing"])
+
+
+def test_a_new_log_lacks_no_sidecar(path):
+    """The control: where there is no record there need not be one."""
+    assert found_at(path) == (0, [])
+
+
+def test_what_is_on_no_record_yet_is_noticed_again(path):
+    """A service that ends before it could record it, on a full disk, writes no sidecar that would
+    hide it; the control is one that could.
+    """
+    made, _ = lines_of(2)
+    written(path, made)
+    for _ in range(2):
+        file = LogFile(path)
+        assert file.notices == ["head_missing"]
+        file.close(CHAIN_KEY)
+
+    file = LogFile(path)
+    file.notices.clear()
+    file.close(CHAIN_KEY)
+
+    assert found_at(path) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("sealed_with", "expected"),
+    [
+        (CHAIN_KEY, []),
+        (ChainKey.of(OTHER_KEY, 1), ["head_forged"]),
+        (ChainKey.of(OTHER_KEY, 2), ["head_unchecked"]),
+    ],
+)
+def test_a_sidecars_seal_is_checked_with_the_key(path, sealed_with, expected):
+    """Who has no key writes none that is believed in silence; one check is enough."""
+    made, position = lines_of(2)
+    written(path, made, head=position, head_key=sealed_with)
+    file = LogFile(path)
+
+    file.check_head(CHAIN_KEY)
+    found = list(file.notices)
+    file.notices.clear()
+    file.check_head(CHAIN_KEY)
+
+    assert (found, file.notices) == (expected, [])
+    file.close(None)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -307,7 +364,7 @@ def test_files_of_another_chain_or_further_back_do_not(path):
 
 
 def test_without_a_sidecar_the_file_written_last_is_gone_on_from(path):
-    """A lost sidecar does not end the chain, as long as a rotated file is there."""
+    """A lost sidecar does not end the chain, as long as a rotated file is there, and is told."""
     made, _ = lines_of(5)
     written(path.with_name("audit.jsonl.2"), made[:2])
     written(path.with_name("audit.jsonl.1"), made[2:])
@@ -315,7 +372,7 @@ def test_without_a_sidecar_the_file_written_last_is_gone_on_from(path):
     for name, when in (("audit.jsonl.2", 20), ("audit.jsonl.1", 30), ("audit.jsonl.3", 10)):
         os.utime(path.with_name(name), (when, when))
 
-    assert found_at(path) == (5, [])
+    assert found_at(path) == (5, ["head_missing"])
 
 
 def test_reopening_goes_on_in_the_new_file(path):

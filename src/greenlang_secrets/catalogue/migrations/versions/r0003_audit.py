@@ -41,14 +41,13 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text),
         sa.Column("expires_at", Moment, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_events")),
-        sa.UniqueConstraint("chain", "seq", name=op.f("uq_audit_events_chain_seq")),
         sa.CheckConstraint("tenant_id <> ''", name=op.f("ck_audit_events_tenant_id_is_not_empty")),
         comment="The copy of the audit log, until each record's retention is over.",
     )
     op.create_index(
-        op.f("ix_audit_events_tenant_id_at_chain_seq"),
+        op.f("ix_audit_events_tenant_id_at_chain_seq_id"),
         "audit_events",
-        ["tenant_id", "at", "chain", "seq"],
+        ["tenant_id", "at", "chain", "seq", "id"],
     )
     op.create_index(op.f("ix_audit_events_expires_at"), "audit_events", ["expires_at"])
     secure("audit_events", ("SELECT", "INSERT"))

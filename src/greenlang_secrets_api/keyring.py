@@ -15,7 +15,7 @@ import anyio
 
 from greenlang_secrets.audit import AuditLog
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.errors import SecretsError
+from greenlang_secrets.errors import OutcomeUnknown, SecretsError, VaultUnavailable
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets.service_keys import ServiceKeys, load_service_keys
 
@@ -50,7 +50,13 @@ class Keyring:
         return await asyncio.shield(self._flight)
 
     async def _load(self) -> ServiceKeys:
-        keys = await load_service_keys(self._service.client, kv_mount=self._service.config.kv_mount)
+        try:
+            keys = await load_service_keys(
+                self._service.client, kv_mount=self._service.config.kv_mount
+            )
+        except OutcomeUnknown:
+            # Of keys that are made for the first time; the next attempt reads what there is.
+            raise VaultUnavailable("timeout") from None
         self._audit_log.use_key(keys.audit, keys.version)
         self._keys = keys
         return keys

@@ -13,7 +13,9 @@ from greenlang_secrets.access import Action
 from greenlang_secrets.errors import (
     AccessDenied,
     AncestorIsSecret,
+    AuditUnavailable,
     AuthenticationLost,
+    CatalogueUnavailable,
     CiphertextRefused,
     CiphertextTooOld,
     ConfigurationError,
@@ -162,6 +164,8 @@ ERRORS = [
     (InvalidSecret(), "invalid"),
     (SecretTooLarge(), "invalid"),
     (AccessDenied(), "denied"),
+    (AuditUnavailable(), "error"),
+    (CatalogueUnavailable(), "error"),
     (SecretUnavailable(), "not_found"),
     (SecretNotFound(), "not_found"),
     (ObjectNotFound("role"), "not_found"),

@@ -129,15 +129,20 @@ class LogReader:
         self._path = path
         self._reached = dict(reached)
         self._open: _Open | None = None
+        self._closed = False
         self._sought: Position | None = None  # reached, and not yet met in the files
         self._ended = False  # the files ended before it, when last looked at
         self._anew: dict[str, int] = {}  # forked chains read from their beginning, up to a number
 
     def close(self) -> None:
-        """Close the file that is read."""
-        if self._open is not None:
-            self._open.stream.close()
-            self._open = None
+        """Close the file that is read; a `read` that still runs in its thread leaves none open."""
+        self._closed = True
+        self._shut()
+
+    def _shut(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.stream.close()
 
     def read(self, most: int) -> Batch:
         """Return up to `most` records that follow; none if there are none yet.
@@ -238,9 +243,7 @@ class LogReader:
         return not found
 
     def _has_ended_early(self) -> bool:
-        """Whether the files end before the record sought, and did when last looked at: a rotation
-        that is under way may hide a file for a moment.
-        """
+        """Whether the files end too early at two looks: a rotation may hide one for a moment."""
         before, self._ended = self._ended, self._sought is not None
         return before and self._ended
 
@@ -250,7 +253,7 @@ class LogReader:
         self._sought, self._ended = None, False
         self._anew[sought.chain] = sought.seq
         del self._reached[sought.chain]
-        self.close()
+        self._shut()
         return sought
 
     # ------------------------------------------------------------ which file
@@ -258,7 +261,7 @@ class LogReader:
     def _current(self) -> _Open | None:
         """Return the file that is read, the one to begin with at first."""
         if self._open is not None and self._open.is_cut():
-            self.close()  # copied and emptied, as logrotate's copytruncate does
+            self._shut()  # copied and emptied, as logrotate's copytruncate does
         if self._open is None:
             files = self._files()
             if files:
@@ -270,7 +273,7 @@ class LogReader:
         """At a file's end, go on to its successor; False if there is none yet."""
         if current.last_look:
             following = self._successor(current.file)
-            self.close()
+            self._shut()
             if following is not None:
                 self._open = self._opened(following)
             return self._open is not None
@@ -315,6 +318,9 @@ class LogReader:
 
     def _opened(self, file: _File) -> _Open:
         opened = _Open(file, _stream(file.path))
+        if self._closed:
+            opened.stream.close()
+            raise FileNotFoundError
         chain = file.first.chain
         known = None if chain in self._anew else self._reached.get(chain)
         if known is None or (self._sought is not None and self._sought.chain != chain):

@@ -134,9 +134,12 @@ class Session(TokenHolder):
         while True:
             await anyio.sleep(NOTICE_EVERY)
             token = self._token
-            if token is None or token.limited or not token.has_default:
-                continue  # a look costs a use, or is not allowed
-            if self._clock() - (token.answered_at or token.made_at) >= NOTICE_EVERY:
+            if (
+                token is not None
+                and not token.limited  # a look costs a use
+                and token.has_default  # or is not allowed
+                and self._clock() - (token.answered_at or token.made_at) >= NOTICE_EVERY
+            ):
                 with suppress(SecretsError):
                     await self._is_dead(token)
 

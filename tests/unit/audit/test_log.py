@@ -43,6 +43,12 @@ async def log(path):
         yield log
 
 
+@pytest.fixture
+def patience(monkeypatch):
+    """A busy machine gets ten seconds for what is about batches, and not about the half second."""
+    monkeypatch.setattr(log_module, "WRITE_WITHIN", 10.0)
+
+
 class SlowDisk:
     """`fdatasync` that really blocks its thread, until it is let go."""
 
@@ -95,7 +101,7 @@ async def test_a_written_event_stands_in_the_file(log, path):
     assert (await verified([path], KEYS)).good
 
 
-async def test_events_of_one_call_stand_together(log, path):
+async def test_events_of_one_call_stand_together(log, path, patience):
     """They follow one another, whatever others write meanwhile."""
     await asyncio.gather(
         *(log.write(*(event(path=f"{n}.{part}") for part in range(3))) for n in range(20))
@@ -115,7 +121,7 @@ async def test_nothing_to_write_is_written_at_once(log, path):
     assert path.read_bytes() == b""
 
 
-async def test_what_gathers_during_a_sync_shares_the_next(log, path, slow_disk):
+async def test_what_gathers_during_a_sync_shares_the_next(log, path, slow_disk, patience):
     """A thousand records that wait for the disk take ten more syncs, of a hundred each."""
     disk = slow_disk()
     first = asyncio.ensure_future(log.write(event()))
@@ -130,7 +136,7 @@ async def test_what_gathers_during_a_sync_shares_the_next(log, path, slow_disk):
     assert numbers(path) == list(range(1, 1002))
 
 
-async def test_a_call_of_many_events_is_one_batch(log, path, slow_disk):
+async def test_a_call_of_many_events_is_one_batch(log, path, slow_disk, patience):
     """More than a hundred events of one call are not torn apart, and wait for no others."""
     disk = slow_disk()
     first = asyncio.ensure_future(log.write(event()))

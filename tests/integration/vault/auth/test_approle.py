@@ -121,7 +121,9 @@ async def test_wrapped_secret_id_is_unwrapped_at_the_first_login(
 
     assert token.ours
     requests = await vault_server.audit_requests(mark)
-    assert requests == [
+    # The server is everybody's, and may still write of what an earlier test gave up.
+    ours = ("sys/wrapping/", f"auth/{role.mount}/")
+    assert [each for each in requests if each[1].startswith(ours)] == [
         ("update", "sys/wrapping/lookup"),
         ("update", "sys/wrapping/unwrap"),
         ("update", f"auth/{role.mount}/login"),

@@ -10,6 +10,7 @@ trailing slash bypasses KV v2 policies).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -264,6 +265,15 @@ class KvPath:
             InvalidPath: the mount or the name is outside the grammar.
         """
         relative = SecretPath(("_service", *_segments(name)))
+        return cls(_mount(mount), _root(PLATFORM) + relative.segments, relative)
+
+    @classmethod
+    def of_rotation(cls, mount: str, place: KvPath) -> KvPath:
+        """Return where the rotation record of the secret at `place` lies: in the platform scope,
+        below ``_rotation``, by the digest of its whole place, which no caller can name.
+        """
+        whole = "/".join((place.mount, *place.segments))
+        relative = SecretPath(("_rotation", hashlib.sha256(whole.encode()).hexdigest()))
         return cls(_mount(mount), _root(PLATFORM) + relative.segments, relative)
 
     @staticmethod

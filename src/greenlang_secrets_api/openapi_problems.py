@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, get_args
 
-from greenlang_secrets.errors import UnavailableReason
+from greenlang_secrets.errors import RotationFailure, UnavailableReason
 from greenlang_secrets_api.openapi_parts import Schema, ref
 from greenlang_secrets_api.problem_table import PROBLEMS, Problem
 from greenlang_secrets_api.problems import TYPE_PREFIX
@@ -29,6 +29,18 @@ _FACTS: Final[dict[str, tuple[Schema, object]]] = {
     "declared": ({"type": "string", "description": "The secret's declared type."}, "api_key"),
     "expected": ({"type": "string", "description": "The type that is needed."}, "database"),
     "field": ({"type": "string", "description": "The field that is missing."}, "password"),
+    "rotation_id": (
+        {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The rotation under way."},
+        "6f1d2a4c8b0e4f7796a3c5d1e2b40918",
+    ),
+    "until": (
+        {"type": "string", "format": "date-time", "description": "When the overlap ends."},
+        "2026-11-20T08:15:00Z",
+    ),
+    "failure": (
+        {"enum": sorted(get_args(RotationFailure)), "description": "Why the step failed."},
+        "target_unavailable",
+    ),
 }
 _POINTED: Final = frozenset({"invalid_request", "invalid_body"})
 """Codes that may say what is wrong where."""

@@ -211,6 +211,41 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "The wrapping token is foreign",
         "The wrapping token was not made by the expected request.",
     ),
+    # ------------------------------------------------------------ rotation
+    "not_rotatable": Problem(
+        422,
+        "Not rotatable",
+        "The secret has no rotation policy, or the policy does not fit it.",
+    ),
+    "rotation_in_progress": Problem(
+        409,
+        "A rotation is under way",
+        "This secret is being rotated.",
+        facts=("rotation_id",),
+    ),
+    "overlap_in_progress": Problem(
+        409,
+        "The last rotation is not over",
+        "Consumers may still use the credential before.",
+        facts=("until",),
+    ),
+    "rotation_failed": Problem(
+        503,
+        "The rotation failed",
+        "A step of the rotation failed and is tried again later.",
+        retryable=True,
+        facts=("failure",),
+    ),
+    "rotation_fenced": Problem(
+        409,
+        "The rotation has another owner",
+        "Somebody else has taken this rotation over.",
+    ),
+    "rotation_lost": Problem(
+        409,
+        "The rotation has another owner",
+        "Somebody else has taken this rotation over.",
+    ),
     # ------------------------------------------------------------ the service and Vault
     "internal": Problem(500, "Internal error", "The service failed; its log has the request id."),
     "configuration": Problem(

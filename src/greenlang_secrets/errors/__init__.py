@@ -8,7 +8,8 @@ SecretsError
 │   ├── InvalidTenant
 │   ├── InvalidVersion
 │   ├── InvalidSecret
-│   └── SecretTooLarge
+│   ├── SecretTooLarge
+│   └── NotRotatable            no rotation policy, or one that does not fit
 ├── AccessDenied                the caller, or Vault's policy, may not
 ├── SecretUnavailable           there is no value to give
 │   ├── SecretNotFound
@@ -24,13 +25,18 @@ SecretsError
 │   ├── SecretIncomplete        a field is missing, or not what its type needs
 │   ├── ObjectExists
 │   ├── LeaseExpired
-│   └── NotRenewable
+│   ├── NotRenewable
+│   ├── RotationInProgress
+│   └── OverlapInProgress       consumers may still use the credential before
 ├── PreconditionRequired        Vault demands CAS for this secret
 ├── ObjectNotFound              Vault has no such role, key, certificate, policy, mount, token
 ├── CiphertextRefused           it does not fit the key, the context or the associated data
 │   └── CiphertextTooOld
 ├── WrappingTokenUsed           an alarm: somebody else may have opened it
 ├── WrappingTokenForeign        an alarm: another request made it
+├── RotationFailed              a step failed, and is tried again later
+├── RotationFenced              the target has seen a later owner
+├── RotationLost                the record has another owner
 ├── AuditUnavailable            no durable record, so no value
 ├── CatalogueUnavailable        the database beside Vault
 └── VaultError                  Vault, or the way to it
@@ -73,6 +79,15 @@ from greenlang_secrets.errors.root import (
     ConfigurationError,
     SecretsError,
 )
+from greenlang_secrets.errors.rotation import (
+    NotRotatable,
+    OverlapInProgress,
+    RotationFailed,
+    RotationFailure,
+    RotationFenced,
+    RotationInProgress,
+    RotationLost,
+)
 from greenlang_secrets.errors.secrets import (
     AncestorIsSecret,
     Conflict,
@@ -114,13 +129,20 @@ __all__ = [
     "InvalidVersion",
     "LeaseExpired",
     "NotRenewable",
+    "NotRotatable",
     "ObjectExists",
     "ObjectKind",
     "ObjectNotFound",
     "OutcomeUnknown",
+    "OverlapInProgress",
     "PathIsFolder",
     "PreconditionRequired",
     "ReservedName",
+    "RotationFailed",
+    "RotationFailure",
+    "RotationFenced",
+    "RotationInProgress",
+    "RotationLost",
     "SecretDeleted",
     "SecretExists",
     "SecretIncomplete",

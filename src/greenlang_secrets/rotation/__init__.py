@@ -1,0 +1,1 @@
+"""Rotation: credentials are replaced while everybody goes on logging in."""

@@ -158,7 +158,9 @@ async def test_slow_vault_sheds_what_it_cannot_take(vault, proxy):
             *(failed(transport, vault, READ) for _ in range(3 * MAX_IN_FLIGHT))
         )
 
-    assert {error.reason for error, _ in failures} == {"timeout", "overloaded"}
+    reasons = {error.reason for error, _ in failures}
+    # A busy machine does not accept every connection in time.
+    assert {"timeout", "overloaded"} <= reasons <= {"timeout", "overloaded", "network"}
     assert max(spent for _, spent in failures) <= 2 * DEADLINE * 1.1
 
 

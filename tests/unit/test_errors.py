@@ -28,12 +28,19 @@ from greenlang_secrets.errors import (
     InvalidVersion,
     LeaseExpired,
     NotRenewable,
+    NotRotatable,
     ObjectExists,
     ObjectNotFound,
     OutcomeUnknown,
+    OverlapInProgress,
     PathIsFolder,
     PreconditionRequired,
     ReservedName,
+    RotationFailed,
+    RotationFailure,
+    RotationFenced,
+    RotationInProgress,
+    RotationLost,
     SecretDeleted,
     SecretExists,
     SecretIncomplete,
@@ -86,6 +93,12 @@ CODES: dict[type[SecretsError], tuple[str, bool]] = {
     WrappingTokenUsed: ("wrapping_token_used", False),
     WrappingTokenForeign: ("wrapping_token_foreign", False),
     PreconditionRequired: ("precondition_required", False),
+    NotRotatable: ("not_rotatable", False),
+    RotationInProgress: ("rotation_in_progress", False),
+    OverlapInProgress: ("overlap_in_progress", False),
+    RotationFailed: ("rotation_failed", True),
+    RotationFenced: ("rotation_fenced", False),
+    RotationLost: ("rotation_lost", False),
     AuditUnavailable: ("audit_unavailable", True),
     CatalogueUnavailable: ("catalogue_unavailable", True),
     VaultError: ("vault", False),
@@ -139,6 +152,12 @@ SAMPLES: list[SecretsError] = [
     CiphertextTooOld(),
     WrappingTokenUsed(),
     WrappingTokenForeign(),
+    NotRotatable(path="a/b"),
+    RotationInProgress(path="a/b", rotation_id="6f1d2a4c8b0e4f7796a3c5d1e2b40918"),
+    OverlapInProgress(path="a/b", until="2026-03-01T12:00:00Z"),
+    *(RotationFailed(reason, path="a/b") for reason in get_args(RotationFailure)),
+    RotationFenced(path="a/b"),
+    RotationLost(path="a/b"),
     AuditUnavailable(),
     CatalogueUnavailable(),
     OutcomeUnknown(path="a/b"),
@@ -190,7 +209,7 @@ def test_every_class_is_exported():
     """What may be raised may be caught: each class is in `__all__`."""
     names = {cls.__name__ for cls in classes_below(SecretsError)}
 
-    assert set(errors.__all__) == names | {"ObjectKind", "UnavailableReason"}
+    assert set(errors.__all__) == names | {"ObjectKind", "RotationFailure", "UnavailableReason"}
 
 
 def test_table_of_codes_is_complete():

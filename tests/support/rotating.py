@@ -111,6 +111,6 @@ def taken_over(rotation: Rotation, *, fence: int) -> Rotation:
 
 async def declared(client: Any, place: KvPath, data: dict[str, str], type_: SecretType) -> None:
     """Write a secret and declare its type."""
-    kv = client.kv(PLATFORM)
+    kv = client.kv(PLATFORM)  # the tests' token is every scope's
     await kv.write(place, data)
     await kv.patch_metadata(place, custom_metadata={"type": type_.value})

@@ -13,7 +13,7 @@ from greenlang_secrets.background import Supervisor
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.manager import RotationManager
 from greenlang_secrets.rotation_model import RotationKind, RotationPolicy, RotationState
-from support.rotating import PairHandler, Target
+from support.kv_pair import PairHandler, Target
 from support.rotation_rows import Rotations
 
 FAST = RotationConfig(scan_every=0.05, step_within=2.0, lease_for=3.0, skew=0.1, eso_refresh=0, margin=0.0,

@@ -16,6 +16,7 @@ from greenlang_secrets.paths import ApiPath, SecretPath
 from greenlang_secrets.rotation.candidate import with_login
 from greenlang_secrets.rotation.handler import Prepared, Rotation, Subject
 from greenlang_secrets.rotation.postgresql_login import PostgresqlLogin, log_in, on_postgresql
+from greenlang_secrets.rotation.requirements import check_kind
 from greenlang_secrets.rotation.targets import AllowedTargets, needed_setting
 from greenlang_secrets.rotation_model import RotationKind
 from greenlang_secrets.sensitive import SecretMap
@@ -25,6 +26,7 @@ from greenlang_secrets.vault.database import Database, StaticCredentials
 __all__ = ["PostgresqlStaticRoleRotation"]
 
 _MOUNT: Final = "database"
+_SETTINGS: Final = ("role", "mount", "tls", "ca")
 _LEAST_PERIODS: Final = 2  # Vault's own clock starts anew with each change, so that it never ends
 
 
@@ -54,6 +56,7 @@ class PostgresqlStaticRoleRotation:
             RotationFailed: the server is away, or the login does not work.
             VaultError, AccessDenied: the role cannot be read.
         """
+        check_kind(subject, self.kind, *_SETTINGS)
         path, settings = subject.path, subject.policy.settings
         database, name = self._role(settings, path)
         login = PostgresqlLogin.of(subject.data, settings, path=path)

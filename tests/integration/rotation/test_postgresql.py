@@ -405,6 +405,12 @@ async def test_settings_that_do_not_fit(
     assert caught.value.reason == "incomplete"
 
 
+async def test_setting_that_is_unknown_is_refused(by_hand: ByHand) -> None:
+    """A slip in a setting's name is told when the policy is set, and not taken for its absence."""
+    with pytest.raises(NotRotatable, match="no setting 'terminat'"):
+        await by_hand.handler.check(await by_hand.subject(terminat="true"))
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from types import SimpleNamespace
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from support.rotation_rows import Rotations
 
-import greenlang_secrets as gs
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.manager import RotationManager
 from greenlang_secrets.rotation_model import RotationKind, RotationPolicy, RotationState
 from support.kv_pair import PairHandler, Target
-from support.rotation_rows import Rotations
 
 FAST = RotationConfig(scan_every=0.05, step_within=2.0, lease_for=3.0, skew=0.1, eso_refresh=0, margin=0.0,
     least_gap=0.5, first_backoff=0.2, longest_backoff=0.4)

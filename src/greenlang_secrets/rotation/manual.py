@@ -5,6 +5,9 @@ For what no interface can change. It keeps the dates, the overlap and the histor
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
 from greenlang_secrets.errors import RotationFailed, SecretNotFound
 from greenlang_secrets.paths import KvPath
 from greenlang_secrets.rotation.handler import NotYet, Prepared, Rotation, Subject
@@ -12,7 +15,12 @@ from greenlang_secrets.rotation.requirements import check_kind
 from greenlang_secrets.rotation_model import RotationKind
 from greenlang_secrets.vault.client import VaultClient
 
-__all__ = ["ManualRotation"]
+__all__ = ["LOOK_EVERY", "ManualRotation"]
+
+LOOK_EVERY: Final = 60.0
+"""Seconds between two looks for the operator's version. A write may come from anywhere, so nobody
+would tell; and each look costs two writes of the rotation's record.
+"""
 
 
 class ManualRotation:
@@ -45,7 +53,8 @@ class ManualRotation:
         """Return once the secret has a live version newer than the one it began with.
 
         Raises:
-            NotYet: it has not; an operator must write one, by PUT or from the command line.
+            NotYet: it has not; an operator must write one, by PUT or from the command line. It is
+                looked for every `LOOK_EVERY` seconds.
             RotationFailed: the secret is gone.
         """
         return Prepared(notes={"version": str(await self._newer(rotation))})
@@ -66,5 +75,5 @@ class ManualRotation:
             raise RotationFailed("incomplete", path=rotation.path) from None
         current = metadata.current
         if current is None or current.state != "live" or current.version <= rotation.base_version:
-            raise NotYet(None, operator=True)
+            raise NotYet(datetime.now(UTC) + timedelta(seconds=LOOK_EVERY), operator=True)
         return current.version

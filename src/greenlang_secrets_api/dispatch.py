@@ -133,6 +133,7 @@ class Dispatch:
                     media_type=endpoint.takes_body,
                     limit=self._config.max_body,
                     within=self._config.body_timeout,
+                    optional=not endpoint.needs_body,
                 )
         body = endpoint.body(document)
         key = key_of(headers) if endpoint.takes_key else None

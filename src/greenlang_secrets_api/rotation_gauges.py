@@ -16,9 +16,8 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from greenlang_secrets.background import reported
 from greenlang_secrets.catalogue import Catalogue
-from greenlang_secrets.catalogue.rotations import ClockRow
 from greenlang_secrets.errors import CatalogueUnavailable
-from greenlang_secrets.rotation_model import ACTIVE
+from greenlang_secrets.rotation_model import ACTIVE, ClockRow
 from greenlang_secrets.telemetry import type_label
 
 __all__ = ["RotationGauges"]

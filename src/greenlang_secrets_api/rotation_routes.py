@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 import anyio
 
-from greenlang_secrets.access import Action, Permission
+from greenlang_secrets.access import Action, Permission, require
+from greenlang_secrets.catalogue.rotations import PageOrder, page_mark
 from greenlang_secrets.errors import AccessDenied, RotationInProgress, SecretsError
 from greenlang_secrets.paths import SecretPath
 from greenlang_secrets.rotation.started import RotationRun
@@ -129,6 +130,7 @@ async def _end_when_gone(gone: Callable[[], Awaitable[None]], scope: anyio.Cance
 
 async def status(call: Call) -> Answer:
     """How rotations stand in the caller's scope; of one alone, also who is behind."""
+    require(call.acting, Action.ROTATION_STATUS)
     limit = queries.number(call.query, "limit", default=MAX_PAGE, most=MAX_PAGE)
     state = queries.choice(call.query, "state", RotationState)
     rotation_id = queries.rotation_id(call.query)
@@ -163,7 +165,7 @@ async def status(call: Call) -> Answer:
         "summary": _summary(summary.by_state, summary.overdue),
         "items": items,
     }
-    return _page(call, document, cursors, rows, limit)
+    return _page(call, document, cursors, rows[:limit], more=len(rows) > limit, order="path")
 
 
 async def _behind(call: Call, row: RotationRow) -> list[ConsumerReport]:
@@ -177,6 +179,7 @@ async def _behind(call: Call, row: RotationRow) -> list[ConsumerReport]:
 
 async def schedule(call: Call) -> Answer:
     """The policies of the caller's scope, by when they are due."""
+    require(call.acting, Action.ROTATION_STATUS)
     limit = queries.number(call.query, "limit", default=MAX_PAGE, most=MAX_PAGE)
     cursors = await _cursors(call, "")
     after = call.query.get("after")
@@ -189,7 +192,8 @@ async def schedule(call: Call) -> Answer:
     )
 
     items = [schedule_document(row) for row in rows[:limit]]
-    return _page(call, {"items": items}, cursors, rows, limit)
+    document: dict[str, object] = {"items": items}
+    return _page(call, document, cursors, rows[:limit], more=len(rows) > limit, order="next_due")
 
 
 async def set_policy(call: Call) -> Answer:
@@ -237,12 +241,14 @@ def _page(
     document: dict[str, object],
     cursors: Cursors,
     rows: list[RotationRow],
-    limit: int,
+    *,
+    more: bool,
+    order: PageOrder,
 ) -> Answer:
-    """Answer a page, of which `rows` has one too many if there is a next one."""
-    if len(rows) <= limit:
+    """Answer a page; with `more` it leads to the next one."""
+    if not more:
         return json_answer(200, {**document, "next": None})
-    cursor = cursors.seal(rows[limit - 1].path)
+    cursor = cursors.seal(page_mark(rows[-1], order))
     query = urlencode({**call.query, "after": cursor})
     link = f'<{render(call.target)}?{query}>; rel="next"'
     return json_answer(200, {**document, "next": cursor}, (b"link", link.encode()))

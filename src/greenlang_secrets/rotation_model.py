@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -17,6 +17,7 @@ from greenlang_secrets.paths import Scope
 
 __all__ = [
     "ACTIVE",
+    "ClockRow",
     "ConsumerKind",
     "ConsumerReport",
     "RotationKind",
@@ -26,7 +27,9 @@ __all__ = [
     "RotationRunRow",
     "RotationStanding",
     "RotationState",
+    "RotationSummary",
     "RotationTrigger",
+    "overdue_after",
 ]
 
 
@@ -102,6 +105,16 @@ ACTIVE: Final = frozenset(
     {RotationState.PENDING, RotationState.APPLIED, RotationState.TESTED, RotationState.PROMOTED}
 )
 """States in which somebody works on it, or died while working on it."""
+
+
+_LEAST_GRACE: Final = 900.0  # seconds; a scheduler looks every few, and a step may be tried again
+
+
+def overdue_after(due: datetime, interval: float) -> datetime:
+    """Return when a rotation that was due is overdue: a tenth of its interval later, and at least
+    15 minutes.
+    """
+    return due + timedelta(seconds=max(interval / 10, _LEAST_GRACE))
 
 
 class RotationTrigger(StrEnum):
@@ -234,6 +247,30 @@ class RotationRunRow:
     base_version: int | None = None
     version: int | None = None
     error_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationSummary:
+    """How the rotations of one scope stand, all together.
+
+    Attributes:
+        by_state: how many secrets are in each state; a state that none is in is left out.
+        overdue: how many are enabled, and have been due for longer than `overdue_after` allows.
+    """
+
+    by_state: Mapping[RotationState, int]
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockRow:
+    """What gauges need to know of one secret's rotation: nothing that says whose it is."""
+
+    secret_type: SecretType
+    state: RotationState
+    next_due: datetime | None
+    last_success: datetime | None
+    not_after: datetime | None
 
 
 class ConsumerKind(StrEnum):

@@ -93,4 +93,4 @@ def test_the_guide_leads_to_a_catalogue(administered: Any, vault_server, tmp_pat
     assert [run.stderr for run in done.values() if run.returncode] == []
     assert all(line.startswith(PROGRAM) for line in commands)
     assert "usable\ttrue" in done[f"{PROGRAM} catalogue status"].stdout
-    assert "undo 0003" in done[commands[-1]].stdout
+    assert "undo 0004" in done[commands[-1]].stdout

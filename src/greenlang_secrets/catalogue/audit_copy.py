@@ -21,7 +21,13 @@ from greenlang_secrets.audit.event import AuditEvent, AuditPhase, AuditResult
 from greenlang_secrets.audit.records import Position, Record
 from greenlang_secrets.catalogue.database import Database
 from greenlang_secrets.catalogue.purging import purge_expired
-from greenlang_secrets.catalogue.tables import Moment, audit_chains, audit_events, tenant_id_of
+from greenlang_secrets.catalogue.tables import (
+    Moment,
+    audit_chains,
+    audit_events,
+    storable,
+    tenant_id_of,
+)
 from greenlang_secrets.catalogue.transaction import Transaction
 from greenlang_secrets.errors import InvalidTenant
 from greenlang_secrets.paths import PLATFORM, Scope, Tenant, TenantId
@@ -176,7 +182,7 @@ class AuditCopy:
             chain=reached.position.chain,
             seq=reached.position.seq,
             hmac=reached.position.hmac,
-            file=_storable(reached.file),
+            file=storable(reached.file),
             device=reached.device,
             inode=reached.inode,
             position=reached.offset,
@@ -193,7 +199,7 @@ class AuditCopy:
     def _row(self, tenant_id: str, record: Record) -> dict[str, Any]:
         members = {name: getattr(record.event, name) for name in _MEMBERS}
         texts = {
-            name: _storable(value)[: _LENGTHS.get(name)]
+            name: storable(value)[: _LENGTHS.get(name)]
             for name, value in members.items()
             if isinstance(value, str)
         }
@@ -213,13 +219,6 @@ def _scope(event: AuditEvent) -> Scope:
         return PLATFORM if event.tenant is None else Tenant(TenantId(event.tenant))
     except InvalidTenant:
         return PLATFORM
-
-
-def _storable(text: str) -> str:
-    """A text without what PostgreSQL has no room for: NUL and lone surrogates, which a caller
-    can put into a path, are spelled out.
-    """
-    return text.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _copied(row: Row[Any]) -> CopiedEvent:

@@ -17,6 +17,7 @@ from greenlang_secrets.catalogue.gate import Obstacle
 from greenlang_secrets.catalogue.idempotency import IdempotencyKeys
 from greenlang_secrets.catalogue.index import SecretIndex
 from greenlang_secrets.catalogue.retention import keep_purging
+from greenlang_secrets.catalogue.rotations import RotationStore
 from greenlang_secrets.catalogue.schema import REVISIONS
 from greenlang_secrets.catalogue.shipping import AuditShipping, ShippingStats
 from greenlang_secrets.catalogue.updates import IndexUpdates
@@ -62,6 +63,7 @@ class Catalogue:
         updates: how the index follows writes, without holding them up.
         idempotency: answers to requests with an Idempotency-Key.
         audit: the copy of the audit log.
+        rotations: policies of rotation and how they stand, their history, and consumers.
     """
 
     def __init__(self, database: Database, supervisor: Supervisor) -> None:
@@ -73,6 +75,7 @@ class Catalogue:
         self.updates = IndexUpdates(self.index)
         self.idempotency = IdempotencyKeys(database)
         self.audit = AuditCopy(database)
+        self.rotations = RotationStore(database)
 
     @classmethod
     @asynccontextmanager
@@ -92,7 +95,8 @@ class Catalogue:
             catalogue = cls(database, supervisor)
             catalogue._spawn(catalogue.updates.run(), name="catalogue index")
             catalogue._spawn(
-                keep_purging(catalogue.audit, catalogue.idempotency), name="catalogue retention"
+                keep_purging(catalogue.audit, catalogue.idempotency, catalogue.rotations),
+                name="catalogue retention",
             )
             try:
                 yield catalogue

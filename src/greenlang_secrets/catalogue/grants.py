@@ -15,11 +15,20 @@ RIGHTS: Final[Mapping[str, str]] = {
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
     "audit_events": "SELECT, INSERT",
     "audit_chains": "SELECT, INSERT, UPDATE",
+    "rotation_policies": "SELECT, INSERT, UPDATE, DELETE",
+    "rotation_clock": "SELECT, INSERT, UPDATE, DELETE",
+    "rotation_history": "SELECT, INSERT, UPDATE",
+    "rotation_consumers": "SELECT, INSERT, UPDATE",
     VERSION_TABLE: "SELECT",
 }
 """Table to rights. What was recorded is not changed by who records it."""
 
-PURGES: Final = ("purge_audit_events", "purge_idempotency_keys")
+PURGES: Final = (
+    "purge_audit_events",
+    "purge_idempotency_keys",
+    "purge_rotation_consumers",
+    "purge_rotation_history",
+)
 """Functions with the owner's rights: each deletes rows whose time is over, and no others."""
 
 

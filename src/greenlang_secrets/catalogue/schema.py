@@ -32,7 +32,7 @@ __all__ = ["BASE", "REVISIONS", "Migrated", "migrate", "migrate_own_file", "migr
 BASE: Final = "base"
 """The revision of a database without our tables, as Alembic calls it."""
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """Oldest first; a test compares them with the files."""
 
 _LOCK: Final = 0x6772_6E5F_6361_7461  # 'grn_cata'; of PostgreSQL's advisory locks

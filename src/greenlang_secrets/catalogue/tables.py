@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -40,8 +41,13 @@ __all__ = [
     "idempotency_keys",
     "index_gaps",
     "metadata",
+    "rotation_clock",
+    "rotation_consumers",
+    "rotation_history",
+    "rotation_policies",
     "scope_of",
     "secrets",
+    "storable",
     "tenant_id_of",
     "tenant_text",
 ]
@@ -101,6 +107,13 @@ def tenant_text(length: int | None = None) -> String:
     """
     octets = postgresql.TEXT(collation="C") if length is None else postgresql.VARCHAR(length, "C")
     return String(length).with_variant(octets, "postgresql")
+
+
+def storable(text: str) -> str:
+    """Return a text without what PostgreSQL has no room for: NUL and lone surrogates, which a
+    caller can put into a path or a reason, are spelled out.
+    """
+    return text.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 metadata: Final = MetaData(naming_convention=NAMING)
@@ -210,7 +223,111 @@ audit_chains: Final = Table(
     comment="How far each audit log was shipped.",
 )
 
-TENANT_TABLES: Final = (secrets, idempotency_keys, audit_events)
-"""Tables behind row-level security. The other two hold how work stands, and nothing of what a
+rotation_policies: Final = Table(
+    "rotation_policies",
+    metadata,
+    _primary("tenant_id", tenant_text(63)),
+    _primary("path", tenant_text(512)),
+    Column("digest", String(64), nullable=False),
+    Column("secret_type", String(32), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("interval", Float(53), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("overlap", Float(53)),
+    Column("consumers_wait", Float(53), nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("phase", String(32), nullable=False),
+    Column("rotation_id", String(32)),
+    Column("fence", BigInteger, nullable=False),
+    Column("trigger", String(16)),
+    Column("started_at", Moment),
+    Column("base_version", BigInteger),
+    Column("version", BigInteger),
+    Column("promoted_at", Moment),
+    Column("old_valid_until", Moment),
+    Column("attempts", Integer, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_at", Moment),
+    Column("last_success", Moment),
+    Column("next_due", Moment),
+    Column("wake_at", Moment),
+    Column("progress", Text, nullable=False),
+    Column("not_after", Moment),
+    _no_empty_tenant(),
+    Index(None, "tenant_id", "digest"),
+    comment="How each secret is rotated, and how that stands, as its record in Vault said last.",
+)
+
+rotation_clock: Final = Table(
+    "rotation_clock",
+    metadata,
+    _primary("digest", String(64)),
+    _tenant_id(),
+    Column("wake_at", Moment),
+    Column("secret_type", String(32), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("next_due", Moment),
+    Column("last_success", Moment),
+    Column("not_after", Moment),
+    _no_empty_tenant(),
+    Index(None, "wake_at"),
+    comment="When each rotation is looked at next: for all tenants at once, so without a path.",
+)
+
+rotation_history: Final = Table(
+    "rotation_history",
+    metadata,
+    _primary("tenant_id", tenant_text(63)),
+    _primary("rotation_id", String(32)),
+    Column("path", tenant_text(512), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("secret_type", String(32), nullable=False),
+    Column("trigger", String(16), nullable=False),
+    Column("principal", Text),
+    Column("reason", Text),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("outcome", String(16)),
+    Column("base_version", BigInteger),
+    Column("version", BigInteger),
+    Column("error_code", String(64)),
+    Column("expires_at", Moment, nullable=False),
+    _no_empty_tenant(),
+    Index(None, "tenant_id", "path", "started_at"),
+    Index(None, "expires_at"),
+    comment="Rotations that were begun, for a year.",
+)
+
+rotation_consumers: Final = Table(
+    "rotation_consumers",
+    metadata,
+    _primary("tenant_id", tenant_text(63)),
+    _primary("path", tenant_text(512)),
+    _primary("consumer", tenant_text(512)),
+    Column("kind", String(16), nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("lives_for", Float(53), nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    _no_empty_tenant(),
+    Index(None, "expires_at"),
+    comment="Who uses which version of a rotated secret, as long as they say so.",
+)
+
+TENANT_TABLES: Final = (
+    secrets,
+    idempotency_keys,
+    audit_events,
+    rotation_policies,
+    rotation_history,
+    rotation_consumers,
+)
+"""Tables behind row-level security. The others hold how work stands, and nothing of what a
 tenant keeps.
 """

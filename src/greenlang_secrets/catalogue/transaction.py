@@ -62,3 +62,9 @@ class Transaction:
         if self.kind == "sqlite":
             return literal(datetime.now(UTC) + plus, Moment)
         return func.clock_timestamp() + plus if plus else func.clock_timestamp()
+
+    def began(self) -> ColumnElement[datetime]:
+        """Return when this statement began, by the same clock: for a condition that PostgreSQL is to
+        look up in an index, which it does for no function whose result may change meanwhile.
+        """
+        return self.now() if self.kind == "sqlite" else func.statement_timestamp()

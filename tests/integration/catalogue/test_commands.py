@@ -88,16 +88,16 @@ def test_migrate_goes_up_and_down(postgres_server, tmp_path: Path) -> None:
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         plan, applied, again, undone, base, as_json = runner.run(steps())
 
-    assert plan == "apply 0001\napply 0002\napply 0003\nfrom base to 0003"
-    assert applied == "apply 0001\napply 0002\napply 0003\nat revision 0003"
-    assert again == "at revision 0003"
-    assert undone == "undo 0003\nundo 0002\nat revision 0001"
-    assert base == "undo 0001\nat revision base"
+    assert plan == "apply 0001\napply 0002\napply 0003\napply 0004\nfrom base to 0004"
+    assert applied == "apply 0001\napply 0002\napply 0003\napply 0004\nat revision 0004"
+    assert again == "at revision 0004"
+    assert undone == "undo 0004\nundo 0003\nat revision 0002"
+    assert base == "undo 0002\nundo 0001\nat revision base"
     assert json.loads(as_json) == {
         "plan": False,
         "before": "base",
-        "after": "0003",
-        "steps": ["0001", "0002", "0003"],
+        "after": "0004",
+        "steps": ["0001", "0002", "0003", "0004"],
     }
 
 
@@ -261,8 +261,8 @@ def test_status_says_what_there_is(run: Run, tmp_path: Path) -> None:
         "obstacle": None,
         "advice": None,
         "kind": "sqlite",
-        "revision": "0003",
-        "expected": "0003",
+        "revision": "0004",
+        "expected": "0004",
         "gaps": [],
     }
     assert shown.stdout.splitlines()[-1] == "gaps\tnone"

@@ -108,13 +108,13 @@ async def test_down_and_up_again(empty_place: Place, supervisor: Supervisor) -> 
     works, and nothing of ours is left in between.
     """
     done = await empty_place.migrate()
-    assert (done.before, done.after, done.steps) == (BASE, "0003", REVISIONS)
+    assert (done.before, done.after, done.steps) == (BASE, "0004", REVISIONS)
     async with Catalogue.open(empty_place.config, supervisor) as catalogue:
         await fill(catalogue)
 
     undone = [(await empty_place.migrate(down=1)).steps for _ in REVISIONS]
 
-    assert undone == [("0003",), ("0002",), ("0001",)]
+    assert undone == [("0004",), ("0003",), ("0002",), ("0001",)]
     assert await _left(empty_place) == [(VERSION_TABLE,)]
     assert (await empty_place.migrate()).steps == REVISIONS
     assert await differences(empty_place) == []
@@ -155,7 +155,7 @@ async def test_a_plan_changes_nothing(empty_place: Place) -> None:
     """A plan says what would be done, and leaves no table."""
     planned = await empty_place.migrate(plan=True)
 
-    assert (planned.before, planned.after, planned.steps) == (BASE, "0003", REVISIONS)
+    assert (planned.before, planned.after, planned.steps) == (BASE, "0004", REVISIONS)
     assert await _left(empty_place) == []
 
 
@@ -174,7 +174,7 @@ async def test_two_at_once_do_it_once(empty_place: Place) -> None:
     outputs = await asyncio.gather(*(process.communicate(url.encode()) for process in processes))
 
     assert [process.returncode for process in processes] == [0, 0]
-    assert sorted(output.decode().strip() for output, _ in outputs) == ["", "0001,0002,0003"]
+    assert sorted(output.decode().strip() for output, _ in outputs) == ["", "0001,0002,0003,0004"]
     assert await differences(empty_place) == []
 
 
@@ -204,7 +204,7 @@ async def test_statements_can_be_run_by_hand(postgres_server) -> None:
     ("options", "text"),
     [
         ({"to": "0099"}, "There is no revision '0099'"),
-        ({"down": 4}, "4 revisions cannot be undone; there are 3"),
+        ({"down": 5}, "5 revisions cannot be undone; there are 4"),
         ({"down": 0}, "0 revisions cannot be undone"),
     ],
 )

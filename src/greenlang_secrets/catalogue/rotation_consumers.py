@@ -1,0 +1,137 @@
+"""Who uses which version of a rotated secret, as long as they say so.
+
+Whether one still lives is decided by the database's clock: it was seen there, and is expected
+there again. One that says `lives_for=0` has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Row
+
+from greenlang_secrets.catalogue.database import Database
+from greenlang_secrets.catalogue.purging import purge_expired
+from greenlang_secrets.catalogue.rotation_rows import report_of
+from greenlang_secrets.catalogue.tables import (
+    rotation_clock,
+    rotation_consumers,
+    rotation_policies,
+    scope_of,
+    storable,
+    tenant_id_of,
+)
+from greenlang_secrets.catalogue.transaction import Transaction
+from greenlang_secrets.paths import Scope
+from greenlang_secrets.rotation_model import ConsumerReport
+
+__all__ = ["RotationConsumers"]
+
+
+class RotationConsumers:
+    """Reads and writes what consumers say of themselves.
+
+    Raises, in each method:
+        CatalogueUnavailable: the database gives no answer in time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert: Any = (
+            postgresql.insert if database.config.kind == "postgresql" else sqlite.insert
+        )
+
+    async def report(self, reports: Sequence[ConsumerReport]) -> None:
+        """Note what consumers use: one transaction for each scope, whose last word counts."""
+        ordered = sorted(reports, key=_order)  # one order: no deadlock
+        for _, group in groupby(ordered, key=lambda report: tenant_id_of(report.scope)):
+            of_scope = list(group)
+            await self._report(of_scope[0].scope, of_scope)
+
+    async def behind(self, scope: Scope, path: str, *, version: int) -> list[ConsumerReport]:
+        """Return the live consumers that use an older version, by their name."""
+        columns = rotation_consumers.c
+
+        async def work(transaction: Transaction) -> Sequence[Row[Any]]:
+            return (
+                await transaction.execute(
+                    select(rotation_consumers)
+                    .where(
+                        columns.tenant_id == transaction.tenant_id,
+                        columns.path == path,
+                        columns.version < version,
+                        columns.expires_at > transaction.now(),
+                    )
+                    .order_by(columns.consumer)
+                )
+            ).all()
+
+        return [report_of(row) for row in await self._database.run(work, scope=scope)]
+
+    async def rotated(self) -> dict[Scope, frozenset[str]]:
+        """Return the digests of all secrets that have a policy, by their scope."""
+
+        async def work(transaction: Transaction) -> Sequence[Row[Any]]:
+            statement = select(rotation_clock.c.tenant_id, rotation_clock.c.digest)
+            return (await transaction.execute(statement)).all()
+
+        found: dict[Scope, set[str]] = {}
+        for row in await self._database.run(work):
+            found.setdefault(scope_of(row.tenant_id), set()).add(row.digest)
+        return {scope: frozenset(digests) for scope, digests in found.items()}
+
+    async def paths(self, scope: Scope) -> frozenset[str]:
+        """Return the paths of a scope's secrets that have a policy."""
+        columns = rotation_policies.c
+
+        async def work(transaction: Transaction) -> Sequence[str]:
+            statement = select(columns.path).where(columns.tenant_id == transaction.tenant_id)
+            return (await transaction.execute(statement)).scalars().all()
+
+        return frozenset(await self._database.run(work, scope=scope))
+
+    async def purge_consumers(self) -> int:
+        """Remove those that are gone, of all scopes, and return how many those were."""
+        return await purge_expired(self._database, rotation_consumers)
+
+    async def _report(self, scope: Scope, reports: Sequence[ConsumerReport]) -> None:
+        last = {(report.path, report.consumer): report for report in reports}
+
+        async def work(transaction: Transaction) -> None:
+            statement = self._insert(rotation_consumers).values(
+                [
+                    {
+                        "tenant_id": transaction.tenant_id,
+                        "path": report.path,
+                        "consumer": storable(report.consumer),
+                        "kind": report.kind.value,
+                        "principal": storable(report.principal),
+                        "instance": storable(report.instance),
+                        "version": report.version,
+                        "lives_for": report.lives_for,
+                        "seen_at": transaction.now(),
+                        "expires_at": transaction.now(timedelta(seconds=report.lives_for)),
+                    }
+                    for report in last.values()
+                ]
+            )
+            names = ("kind", "principal", "instance", "version", "lives_for", "seen_at")
+            table = rotation_consumers
+            await transaction.execute(
+                statement.on_conflict_do_update(
+                    index_elements=list(table.primary_key),
+                    set_={name: statement.excluded[name] for name in (*names, "expires_at")},
+                    where=table.c.tenant_id == transaction.tenant_id,
+                )
+            )
+
+        await self._database.run(work, scope=scope, writes=True)
+
+
+def _order(report: ConsumerReport) -> tuple[str, str, str]:
+    return tenant_id_of(report.scope), report.path, report.consumer

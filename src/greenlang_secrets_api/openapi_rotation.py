@@ -41,6 +41,22 @@ _EXAMPLE_SETTINGS: Final = {
     "admin": "database/postgresql-admin",
 }
 
+_EXAMPLE_POLICY: Final[Schema] = {
+    "path": "database/postgresql",
+    "type": "database",
+    "kind": "postgresql",
+    "interval_seconds": 43200,
+    "jitter": 0.05,
+    "enabled": True,
+    "overlap_seconds": None,
+    "consumers_wait_seconds": 3600,
+    "settings": _EXAMPLE_SETTINGS,
+    "next_due": "2026-11-20T20:00:00Z",
+    "last_success": "2026-11-20T08:00:02Z",
+    "updated_at": "2026-11-01T08:00:00Z",
+    "updated_by": "operator",
+}
+
 
 def _or_null(schema: Schema) -> Schema:
     return {**schema, "type": [schema["type"], "null"]}
@@ -274,6 +290,7 @@ ROTATION_SCHEMAS: Final[dict[str, Schema]] = {
             },
             "next": _NEXT,
         },
+        example={"items": [_EXAMPLE_POLICY], "next": None},
     ),
     "ScheduleItem": closed(
         "One policy.",
@@ -298,21 +315,7 @@ ROTATION_SCHEMAS: Final[dict[str, Schema]] = {
             "updated_at": moment("When the policy was set."),
             "updated_by": text("By whom."),
         },
-        example={
-            "path": "database/postgresql",
-            "type": "database",
-            "kind": "postgresql",
-            "interval_seconds": 43200,
-            "jitter": 0.05,
-            "enabled": True,
-            "overlap_seconds": None,
-            "consumers_wait_seconds": 3600,
-            "settings": _EXAMPLE_SETTINGS,
-            "next_due": "2026-11-20T20:00:00Z",
-            "last_success": "2026-11-20T08:00:02Z",
-            "updated_at": "2026-11-01T08:00:00Z",
-            "updated_by": "operator",
-        },
+        example=_EXAMPLE_POLICY,
     ),
 }
 """The schemas of rotation, by name."""

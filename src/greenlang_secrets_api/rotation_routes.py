@@ -46,8 +46,9 @@ MAX_WAIT: Final = 30
 MAX_PAGE: Final = 100
 
 _SETTLED: Final = (
-    *sorted(PROMOTED),
-    *(RotationState.IDLE, RotationState.FAILED, RotationState.CONFLICT),
+    RotationState.OVERLAP,  # right after the promotion: by then it is known how long the old lives
+    RotationState.FAILED,
+    RotationState.CONFLICT,
     RotationState.AWAITING_OPERATOR,
 )
 """What a caller waits for: that it is promoted, or that this takes longer than a wait."""

@@ -97,7 +97,7 @@ async def _valkey(url: SecretValue, login: SecretMap) -> None:
     digest = hashlib.sha256(login["password"].reveal().encode()).hexdigest()
     server = driver.Redis.from_url(url.reveal())
     try:
-        await server.execute_command(
+        await server.execute_command(  # type: ignore[no-untyped-call]  # redis ships it so
             *("ACL", "SETUSER", USER, "reset", "on", f"#{digest}"),
             *("~*", "&*", "+@all", "-@dangerous"),
         )

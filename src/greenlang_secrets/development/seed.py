@@ -107,9 +107,10 @@ async def _make_login(view: SecretsView, login: _Login) -> bool:
         return False
     there = (await view.get(login.path, fresh=True)).data
     username, password = there.get("username"), there.get("password")
-    ours = username is not None and password is not None and username.reveal() in login.users
-    data = login.data(username.reveal(), password.reveal()) if ours else new
-    await view.put(login.path, data, expected_version=known.current_version)
+    ours = False
+    if username is not None and password is not None and username.reveal() in login.users:
+        ours, new = True, login.data(username.reveal(), password.reveal())
+    await view.put(login.path, new, expected_version=known.current_version)
     return not ours
 
 

@@ -136,6 +136,7 @@ class Dispatch:
                     optional=not endpoint.needs_body,
                 )
         body = endpoint.body(document)
+        asked.noted.reason = endpoint.reason(body)
         key = key_of(headers) if endpoint.takes_key else None
 
         async def work() -> Answer:

@@ -57,7 +57,6 @@ _SETTLED: Final = (
 async def rotate(call: Call) -> Answer:
     """A rotation begins; with `Prefer: wait` its promotion is waited for."""
     body = call.body_as(RotateBody)
-    call.noted.reason = body.reason
     if body.force and Permission.ADMIN not in call.acting.principal.permissions:
         raise AccessDenied
 
@@ -267,6 +266,7 @@ ENDPOINTS: Final = (
         takes_body=JSON,
         needs_body=False,
         body=RotateBody.parse,
+        reason=lambda body: body.reason if isinstance(body, RotateBody) else None,
     ),
     Endpoint(
         kind=Kind.ROTATION_STATUS,

@@ -356,13 +356,12 @@ async def test_each_step_that_changes_something_is_recorded(scheduled: Stage) ->
         ("intent", "ada", "why"),
         ("outcome", "ada", "why"),
     ]
-    indexed = scheduled.app.state["catalogue"].index
-    for _ in range(200):
-        row = await indexed.find(PLATFORM, scheduled.path)
-        if row is not None and row.version == 2:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(row)
+    while scheduled.app.state["indexing"].waiting:
+        await asyncio.sleep(0.01)
+    catalogue = scheduled.app.state["catalogue"]
+    await catalogue.updates.written()
+    page = await catalogue.index.page(PLATFORM, prefix=scheduled.path, limit=1)
+    assert [(row.path, row.version) for row in page.items] == [(scheduled.path, 2)]
 
 
 # ---------------------------------------------------------------- schedule

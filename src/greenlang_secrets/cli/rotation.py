@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "opened"]
 
 _STEPS: Final = ("claim", "prepare", "apply", "verify", "promote", "overlap")
+_SETTLES: Final = 5.0  # seconds
 _tenant = click.option(
     "--tenant", metavar="ID", help="Act in this tenant's scope, not in the platform's."
 )
@@ -121,7 +122,11 @@ async def _rotate(
             reason=reason,
             force=force,
         )
-        return await run.promoted(within=wait)
+        standing = await run.promoted(within=wait)
+        if standing.state is not RotationState.PROMOTED:
+            return standing
+        # The next step says until when the old credential is valid.
+        return await run.until(RotationState.OVERLAP, RotationState.FAILED, within=_SETTLES)
 
 
 def _told(path: str, standing: RotationStanding) -> str:

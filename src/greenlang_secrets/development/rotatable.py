@@ -19,12 +19,13 @@ from redis import asyncio as driver
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.catalogue import Catalogue
 from greenlang_secrets.development.seed import PAIR, POSTGRESQL, REDIS, USER, Beside
+from greenlang_secrets.errors import SecretUnavailable
 from greenlang_secrets.rotation.applying import apply_policies
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.manager import RotationManager
 from greenlang_secrets.rotation.policy_file import read_policies
 from greenlang_secrets.rotation.scram import scram_verifier
-from greenlang_secrets.sensitive import SecretMap, SecretValue
+from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets.service import SecretsService
 
 __all__ = ["POLICIES", "let_in", "set_policies"]
@@ -50,15 +51,32 @@ $$
 
 
 async def let_in(service: SecretsService, beside: Beside) -> None:
-    """Have the servers beside take what the secrets say.
+    """Have the servers beside take what the secrets say; one that is deleted, or is no login of
+    ours any more, is left alone.
 
     Raises:
-        SecretsError: Vault does not give them.
+        SecretsError: Vault gives no answer, or denies it.
     """
     if beside.postgres_url is not None:
-        await _postgresql(beside.postgres_url, (await service.get(POSTGRESQL)).data)
+        await _postgresql(beside.postgres_url, await _login(service, POSTGRESQL, PAIR))
     if beside.valkey_url is not None:
-        await _valkey(beside.valkey_url, (await service.get(REDIS)).data)
+        login = await _login(service, REDIS, (USER,))
+        if login is not None:
+            await _valkey(beside.valkey_url, login[1])
+
+
+async def _login(
+    service: SecretsService, path: str, users: Collection[str]
+) -> tuple[str, SecretValue] | None:
+    """The user and the password at a path, if it is one of these users."""
+    try:
+        data = (await service.get(path)).data
+    except SecretUnavailable:
+        return None
+    username, password = data.get("username"), data.get("password")
+    if username is None or password is None or username.reveal() not in users:
+        return None
+    return username.reveal(), password
 
 
 async def set_policies(
@@ -80,21 +98,21 @@ async def set_policies(
         await apply_policies(wanted, manager, catalogue)
 
 
-async def _postgresql(url: SecretValue, login: SecretMap) -> None:
-    username, password = login["username"].reveal(), login["password"]
+async def _postgresql(url: SecretValue, login: tuple[str, SecretValue] | None) -> None:
     connection = await asyncpg.connect(url.reveal())
     try:
         for user in PAIR:
             await connection.execute(_MEMBERS.format(owner=OWNER, user=user))
-        if username in PAIR:
-            verifier = scram_verifier(password)
+        if login is not None:
+            username, password = login
+            verifier = scram_verifier(password).reveal()
             await connection.execute(f"ALTER ROLE {username} PASSWORD '{verifier}'")
     finally:
         await connection.close()
 
 
-async def _valkey(url: SecretValue, login: SecretMap) -> None:
-    digest = hashlib.sha256(login["password"].reveal().encode()).hexdigest()
+async def _valkey(url: SecretValue, password: SecretValue) -> None:
+    digest = hashlib.sha256(password.reveal().encode()).hexdigest()
     server = driver.Redis.from_url(url.reveal())
     try:
         await server.execute_command(  # type: ignore[no-untyped-call]  # redis ships it so

@@ -27,6 +27,7 @@ from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
 from greenlang_secrets.rotation.config import RotationConfig
+from greenlang_secrets.rotation.consumers import ConsumerLedger
 from greenlang_secrets.rotation.manager import RotationManager
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api import health_routes, rotation_routes, secrets_routes
@@ -149,6 +150,9 @@ def _lifespan(
                     on_step=RotationEvents(log, indexing),
                 )
             )
+            ledger = ConsumerLedger(service.consumers, catalogue, gap=rotation.gap)
+            stack.push_async_callback(ledger.close)
+            stack.callback(supervisor.spawn(ledger.run(), name="consumer ledger").cancel)
             yield State(
                 service=service,
                 audit_log=log,

@@ -517,6 +517,23 @@ async def test_who_is_behind_is_named(scheduled: Stage) -> None:
     assert "consumers" not in listed
 
 
+async def test_who_has_read_over_http_counts(scheduled: Stage) -> None:
+    """A principal that has the version before is behind until it reads again."""
+    ask, reader = scheduled.as_(), scheduled.as_("secrets:read", sub="reader")
+    registry = scheduled.app.state["service"].consumers
+    registry.rotated = frozenset({(PLATFORM.key, scheduled.path)})
+    await reader("GET", scheduled.path)
+    await reader("GET", f"{scheduled.path}?version=1")
+    await ask("POST", f"rotate/{scheduled.path}", prefer="wait=20")
+
+    (before,) = registry.reports()
+    await reader("GET", scheduled.path)
+    (after,) = registry.reports()
+
+    assert (before.kind, before.principal, before.version) == (ConsumerKind.REST, "reader", 1)
+    assert after.version == 2
+
+
 async def test_another_tenant_sees_nothing_of_it(scheduled: Stage) -> None:
     """A tenant's paths are its own: no policy, no standing; named, another's scope is a 403."""
     acme = Asking(scheduled.app, scheduled.issuer.tenant("acme"))

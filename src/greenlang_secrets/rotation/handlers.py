@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from greenlang_secrets.errors import NotRotatable
+from greenlang_secrets.rotation.api_key import ApiKeyRotation
+from greenlang_secrets.rotation.certificate import CertificateRotation
 from greenlang_secrets.rotation.handler import RotationHandler
+from greenlang_secrets.rotation.postgresql import PostgresqlRotation
+from greenlang_secrets.rotation.postgresql_static_role import PostgresqlStaticRoleRotation
+from greenlang_secrets.rotation.redis import RedisRotation
 from greenlang_secrets.rotation_model import RotationKind
+from greenlang_secrets.vault.client import VaultClient
 
-__all__ = ["Handlers"]
+__all__ = ["Handlers", "built_in"]
+
+
+def built_in(
+    client: VaultClient, *, kv_mount: str, tenant_targets: Sequence[str] = ()
+) -> tuple[RotationHandler, ...]:
+    """Return a handler of each kind that needs nothing but Vault and a driver."""
+    return (
+        ApiKeyRotation(client, kv_mount=kv_mount),
+        CertificateRotation(client, kv_mount=kv_mount),
+        PostgresqlRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
+        PostgresqlStaticRoleRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
+        RedisRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
+    )
 
 
 class Handlers:

@@ -30,7 +30,7 @@ from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.desk import Desk, new_id
 from greenlang_secrets.rotation.due import DueLoop
 from greenlang_secrets.rotation.handler import RotationHandler, Subject
-from greenlang_secrets.rotation.handlers import Handlers
+from greenlang_secrets.rotation.handlers import Handlers, built_in
 from greenlang_secrets.rotation.looking import Looking
 from greenlang_secrets.rotation.observing import OnStep, RotationStats, Step
 from greenlang_secrets.rotation.policy import check_policy, due_at
@@ -109,11 +109,16 @@ class RotationManager:
         process goes on at once.
         """
         config = config or RotationConfig.from_env(service.config.environment)
+        kinds = built_in(
+            service.client,
+            kv_mount=service.config.kv_mount,
+            tenant_targets=config.tenant_targets,
+        )
         desk = Desk(
             service=service,
             catalogue=catalogue,
             records=Records(service.client, service.config.kv_mount),
-            handlers=Handlers(handlers),
+            handlers=Handlers((*kinds, *handlers)),
             config=config,
             gap=config.promotion_gap(service.config.cache),
             owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}",
@@ -121,11 +126,13 @@ class RotationManager:
             on_step=on_step,
         )
         manager = cls(desk, supervisor)
+        service.rotator.rotate = manager._asked
         if config.enabled:
             supervisor.spawn(manager.due.run(), name="rotation due")
         try:
             yield manager
         finally:
+            service.rotator.rotate = None
             await manager._close()
 
     def register(self, handler: RotationHandler) -> None:
@@ -179,6 +186,11 @@ class RotationManager:
                 principal=context.principal.subject,
                 reason=reason,
             )
+
+    async def _asked(
+        self, context: TenantContext, path: str, *, reason: str | None, force: bool
+    ) -> RotationRun:
+        return await self.rotate(path, context=context, reason=reason, force=force)
 
     async def _rotate(
         self,
@@ -307,10 +319,18 @@ class RotationManager:
 
     async def _abandon(self, record: Record) -> None:
         """Close an operation that failed or waits: the next one begins anew."""
+        idle = RotationState.IDLE
+        closed = replace(
+            record,
+            open=False,
+            owner=None,
+            candidate=None,
+            notes={},
+            following=None,
+            standing=replace(record.standing, state=idle, phase=idle, attempts=0, wake_at=None),
+        )
         try:
-            ended = await self._desk.records.claim(
-                replace(record, open=False, candidate=None, notes={}, following=None, owner=None)
-            )
+            ended = await self._desk.records.claim(closed)
         except RotationLost:
             raise RotationInProgress(path=record.path) from None
         await self._desk.ended(ended, RotationOutcome.FAILURE)

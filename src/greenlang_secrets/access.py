@@ -36,6 +36,8 @@ class Action(StrEnum):
     UNDELETE = "undelete"
     DESTROY = "destroy"
     ROTATE = "rotate"
+    SCHEDULE = "schedule"
+    ROTATION_STATUS = "rotation_status"
     STATUS = "status"
 
 
@@ -49,6 +51,8 @@ _SUFFICIENT: Final[dict[Action, frozenset[Permission]]] = {
     Action.UNDELETE: frozenset({Permission.ADMIN}),
     Action.DESTROY: frozenset({Permission.ADMIN}),
     Action.ROTATE: frozenset({Permission.ROTATE}),
+    Action.SCHEDULE: frozenset({Permission.ROTATE}),
+    Action.ROTATION_STATUS: frozenset({Permission.READ, Permission.ROTATE}),
     Action.STATUS: frozenset({Permission.ADMIN}),
 }
 

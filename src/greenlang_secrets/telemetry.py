@@ -109,10 +109,11 @@ class Outcome:
 OperationKey = tuple[str, str, str]
 """(operation, secret_type, result)"""
 
+_UNCOUNTED: Final = frozenset({Action.STATUS, Action.SCHEDULE, Action.ROTATION_STATUS})
 _SEED: Final[tuple[OperationKey, ...]] = tuple(
     (action.value, SecretType.GENERIC.value, result.value)
     for action in Action
-    if action is not Action.STATUS
+    if action not in _UNCOUNTED
     for result in (Result.OK, Result.DENIED, Result.UNAVAILABLE, Result.TIMEOUT, Result.ERROR)
 )
 """Present with 0 from the start: `increase()` does not see a series' first sample."""

@@ -26,6 +26,9 @@ from greenlang_secrets.catalogue.engine import connector
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
+from greenlang_secrets.rotation.config import RotationConfig
+from greenlang_secrets.rotation.consumers import ConsumerLedger
+from greenlang_secrets.rotation.manager import RotationManager
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api import health_routes, rotation_routes, secrets_routes
 from greenlang_secrets_api.auth import Authenticator, KeySource
@@ -43,6 +46,8 @@ from greenlang_secrets_api.openapi_routes import openapi_routes
 from greenlang_secrets_api.overload import WorkLimit, within_deadline
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.rate_limit import RateLimiter
+from greenlang_secrets_api.rotation_events import RotationEvents
+from greenlang_secrets_api.rotation_gauges import RotationGauges
 from greenlang_secrets_api.state import State
 
 __all__ = ["create_app"]
@@ -68,6 +73,7 @@ def create_app(
         audit=api_config.audit or AuditConfig.from_env(),
         catalogue=api_config.catalogue or CatalogueConfig.from_env(),
         invalidation=api_config.invalidation or InvalidationConfig.from_env(),
+        rotation=api_config.rotation or RotationConfig.from_env(service_config.environment),
     )
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
@@ -93,11 +99,12 @@ def create_app(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Keeps:
-    """What the service keeps on this machine and hears with, none of it None."""
+    """What the service keeps, hears and rotates with, none of it None."""
 
     audit: AuditConfig
     catalogue: CatalogueConfig
     invalidation: InvalidationConfig
+    rotation: RotationConfig
 
 
 def _lifespan(
@@ -131,6 +138,21 @@ def _lifespan(
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)
+            indexing = Indexing(service, catalogue, supervisor)
+            gauges = RotationGauges(catalogue, metrics.provider)
+            stack.callback(supervisor.spawn(gauges.keep(), name="rotation gauges").cancel)
+            rotation = await stack.enter_async_context(
+                RotationManager.open(
+                    service,
+                    catalogue,
+                    supervisor,
+                    config=keeps.rotation,
+                    on_step=RotationEvents(log, indexing),
+                )
+            )
+            ledger = ConsumerLedger(service.consumers, catalogue, gap=rotation.gap)
+            stack.push_async_callback(ledger.close)
+            stack.callback(supervisor.spawn(ledger.run(), name="consumer ledger").cancel)
             yield State(
                 service=service,
                 audit_log=log,
@@ -139,7 +161,8 @@ def _lifespan(
                 limiter=limiter,
                 invalidation=invalidation,
                 catalogue=catalogue,
-                indexing=Indexing(service, catalogue, supervisor),
+                indexing=indexing,
+                rotation=rotation,
                 authenticator=Authenticator(api_config, keys, denylist=denylist),
                 health=HealthCheck(service, supervisor),
                 metrics=metrics,

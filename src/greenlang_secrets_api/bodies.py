@@ -26,7 +26,11 @@ __all__ = [
     "PatchBody",
     "UndeleteBody",
     "WriteBody",
+    "not_strings",
+    "pointer",
     "read_document",
+    "refuse",
+    "whole",
 ]
 
 JSON: Final = b"application/json"
@@ -48,14 +52,18 @@ async def read_document(
     media_type: bytes = JSON,
     limit: int,
     within: float,
+    optional: bool = False,
 ) -> dict[str, Any]:
     """Return the JSON object of a body of `media_type`, read `within` seconds.
+
+    Where it is `optional`, an empty body is an empty object, of whatever media type.
 
     Raises:
         ProblemError: ``unsupported_media_type``, ``request_timeout``, ``too_large``,
             ``invalid_json``, or ``invalid_body`` if it is no object or names a member twice.
     """
-    _check_media_type(headers, media_type)
+    if not optional:
+        _check_media_type(headers, media_type)
     body = bytearray()
     with anyio.move_on_after(within):
         while True:
@@ -66,6 +74,9 @@ async def read_document(
             if len(body) > limit:
                 raise ProblemError("too_large")
             if not message.get("more_body", False):
+                if optional and not body:
+                    return {}
+                _check_media_type(headers, media_type)
                 return _parse(bytes(body))
     raise ProblemError("request_timeout")
 
@@ -91,14 +102,14 @@ def _parse(body: bytes) -> dict[str, Any]:
         # Without the cause: a JSONDecodeError carries the whole text.
         raise ProblemError("invalid_json") from None
     if not isinstance(document, dict):
-        _refuse(("#", "not_an_object"))
+        refuse(("#", "not_an_object"))
     return document
 
 
 def _without_twins(members: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(members)
     if len(value) != len(members):
-        _refuse(("#", "duplicate_member"))
+        refuse(("#", "duplicate_member"))
     return value
 
 
@@ -121,19 +132,19 @@ class WriteBody:
         Raises:
             ProblemError: ``invalid_body``, naming each place.
         """
-        errors = [(_pointer(name), "unknown_member") for name in document if name not in _MEMBERS]
+        errors = [(pointer(name), "unknown_member") for name in document if name not in _MEMBERS]
         data, metadata = document.get("data"), document.get("custom_metadata")
-        errors += _not_strings("data", data)
+        errors += not_strings("data", data)
         # A member of null is not one that was left out: nobody knows what it would mean.
         if metadata is not None:
-            errors += _not_strings("custom_metadata", metadata)
+            errors += not_strings("custom_metadata", metadata)
         elif "custom_metadata" in document:
             errors.append(("#/custom_metadata", "not_an_object"))
         declared = document.get("type")
         if "type" in document and not (isinstance(declared, str) and declared in _TYPES):
             errors.append(("#/type", "unknown_type"))
         if errors or not isinstance(data, dict):
-            _refuse(*errors)
+            refuse(*errors)
         return cls(
             data=data,
             type=None if declared is None else SecretType(declared),
@@ -154,15 +165,15 @@ class PatchBody:
         Raises:
             ProblemError: ``invalid_body``, naming each place.
         """
-        errors = [(_pointer(name), "unknown_member") for name in document if name != "data"]
+        errors = [(pointer(name), "unknown_member") for name in document if name != "data"]
         data = document.get("data")
         if isinstance(data, dict):
             set_ = {key: text for key, text in data.items() if text is not None}
-            errors += _not_strings("data", set_)
+            errors += not_strings("data", set_)
         else:
-            errors += _not_strings("data", data)
+            errors += not_strings("data", data)
         if errors or not isinstance(data, dict):
-            _refuse(*errors)
+            refuse(*errors)
         return cls(data=data)
 
 
@@ -185,49 +196,52 @@ class UndeleteBody:
             case {"versions": list(several), **rest} if several and not rest:
                 pointed = [(f"#/versions/{index}", item) for index, item in enumerate(several)]
             case _:
-                _refuse(("#", "needs_version_or_versions"))
+                refuse(("#", "needs_version_or_versions"))
         if len(pointed) > MAX_VERSIONS:
-            _refuse(("#/versions", "too_many"))
-        named = [(pointer, _whole(item)) for pointer, item in pointed]
-        wrong = [(pointer, "not_a_version") for pointer, version in named if version is None]
+            refuse(("#/versions", "too_many"))
+        named = [(where, whole(item)) for where, item in pointed]
+        wrong = [(where, "not_a_version") for where, version in named if version is None]
         if wrong:
-            _refuse(*wrong)
+            refuse(*wrong)
         versions = (version for _, version in named if version is not None)
         return cls(versions=tuple(dict.fromkeys(versions)))
 
 
-def _whole(item: object) -> int | None:
-    """The version that a number means, or None; JSON knows no whole numbers, so 6.0 is 6."""
+def whole(item: object, *, least: int = 1, most: int = MAX_VERSION) -> int | None:
+    """Return the whole number that a number means, or None; JSON has none of its own: 6.0 is 6."""
     if isinstance(item, float) and item.is_integer():
         item = int(item)
-    if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= MAX_VERSION:
+    if isinstance(item, bool) or not isinstance(item, int) or not least <= item <= most:
         return None
     return item
 
 
-def _not_strings(member: str, value: object) -> list[tuple[str, str]]:
-    """What keeps `value` from being an object of strings."""
+def not_strings(member: str, value: object) -> list[tuple[str, str]]:
+    """Return what keeps `value` from being an object of strings, as pointers and codes."""
     if value is None:
-        return [(_pointer(member), "missing")]
+        return [(pointer(member), "missing")]
     if not isinstance(value, dict):
-        return [(_pointer(member), "not_an_object")]
+        return [(pointer(member), "not_an_object")]
     return [
-        (_pointer(member, key), "not_a_string")
+        (pointer(member, key), "not_a_string")
         for key, text in value.items()
         if not isinstance(text, str)
     ]
 
 
-def _pointer(*names: str) -> str:
-    """RFC 6901, as a URI fragment; one too long or odd to repeat ends at what is known."""
+def pointer(*names: str) -> str:
+    """Return RFC 6901's pointer as a URI fragment; one too long or odd to repeat ends at what is
+    known.
+    """
     shown = "/".join(["#", *(name.replace("~", "~0").replace("/", "~1") for name in names)])
     if shown.isprintable() and len(shown) <= MAX_POINTER:
         return shown
-    return "#" if len(names) == 1 else _pointer(*names[:-1])
+    return "#" if len(names) == 1 else pointer(*names[:-1])
 
 
-def _refuse(*errors: tuple[str, str]) -> NoReturn:
+def refuse(*errors: tuple[str, str]) -> NoReturn:
+    """Refuse the body for what is wrong where, up to 20 of them."""
     raise ProblemError(
         "invalid_body",
-        errors=[{"pointer": pointer, "code": code} for pointer, code in errors[:MAX_ERRORS]],
+        errors=[{"pointer": where, "code": code} for where, code in errors[:MAX_ERRORS]],
     ) from None

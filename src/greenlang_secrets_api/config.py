@@ -19,6 +19,7 @@ from greenlang_secrets.config import Environment, Settings
 from greenlang_secrets.development import DEVELOPMENT_ISSUER
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.invalidation import InvalidationConfig
+from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.addresses import Network, parse_networks
 from greenlang_secrets_api.rate_policies import RatePolicies
@@ -75,9 +76,10 @@ class ApiConfig:
             in the memory of this one. A secret, since there may be a password in it.
         drain_for: seconds to serve on after SIGTERM, while ``/readyz`` says 503.
         trusted_proxies: whose `X-Forwarded-For` is believed.
-        audit: where the audit log is; None is read from the environment, as the next two.
+        audit: where the audit log is; None is read from the environment, as the next three.
         catalogue: the database beside Vault.
         invalidation: how changes made elsewhere are heard of.
+        rotation: how this process rotates.
         access_log: whether each request gives one log line (kind, never the path).
     """
 
@@ -100,6 +102,7 @@ class ApiConfig:
     audit: AuditConfig | None = None
     catalogue: CatalogueConfig | None = None
     invalidation: InvalidationConfig | None = None
+    rotation: RotationConfig | None = None
     access_log: bool = True
 
     def __post_init__(self) -> None:

@@ -133,8 +133,10 @@ class Dispatch:
                     media_type=endpoint.takes_body,
                     limit=self._config.max_body,
                     within=self._config.body_timeout,
+                    optional=not endpoint.needs_body,
                 )
         body = endpoint.body(document)
+        asked.noted.reason = endpoint.reason(body)
         key = key_of(headers) if endpoint.takes_key else None
 
         async def work() -> Answer:

@@ -153,6 +153,8 @@ class Endpoint:
         parameters: the query parameters it knows; see `scoped`.
         body: reads the JSON object of the body into what the endpoint takes, or refuses it.
         takes_body: the media type of the JSON object it reads; None where it reads none.
+        needs_body: False: without a body it is answered as with an empty object.
+        reason: what of the body says why, for the record of the intent already.
         changes: whether it changes something: its intent is recorded before it begins.
         takes_key: whether an `Idempotency-Key` makes a repetition give the first answer.
     """
@@ -164,7 +166,9 @@ class Endpoint:
     rate: RateClass | None = None
     parameters: frozenset[str] = scoped()
     takes_body: bytes | None = None
+    needs_body: bool = True
     body: Callable[[Mapping[str, object]], object] = dict
+    reason: Callable[[object], str | None] = lambda _: None
     changes: bool = False
     takes_key: bool = False
 

@@ -17,9 +17,11 @@ from starlette.responses import JSONResponse, Response
 from greenlang_secrets.access import Action, decide
 from greenlang_secrets.audit import AuditStats
 from greenlang_secrets.catalogue import CatalogueHealth
+from greenlang_secrets.rotation.manager import RotationManager
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets.version import __version__
 from greenlang_secrets_api.answers import Answer, json_answer
+from greenlang_secrets_api.documents import moment
 from greenlang_secrets_api.draining import draining_of
 from greenlang_secrets_api.endpoints import PUBLIC, Call, Endpoint, RateClass
 from greenlang_secrets_api.state import State
@@ -29,7 +31,9 @@ __all__ = ["ENDPOINTS", "livez", "metrics", "readyz"]
 
 
 async def health(call: Call) -> Answer:
-    """Ok, degraded or down, and nothing else; to an administrator also what Vault says."""
+    """Ok, degraded or down, and nothing else; to an administrator also what Vault says, and whether
+    this process rotates.
+    """
     report = await call.state["health"].current()
 
     document: dict[str, object] = {"status": report.status}
@@ -42,6 +46,7 @@ async def health(call: Call) -> Answer:
             "version": report.version,
             "clock_skew": report.clock_skew,
         }
+        document["rotation"] = _scheduler(call.state["rotation"])
     return json_answer(503 if report.status == "down" else 200, document)
 
 
@@ -66,6 +71,7 @@ async def status(call: Call) -> Answer:
         "leases": {"active": service.leases.holding},
         "audit": _audit(state["audit_log"].stats),
         "catalogue": _catalogue(await state["catalogue"].health()),
+        "rotation": _rotation(state["rotation"]),
         "work": {"working": state["work"].working, "waiting": state["work"].waiting},
         "cache": {
             "entries": stats.entries,
@@ -113,6 +119,21 @@ def _catalogue(health: CatalogueHealth) -> Mapping[str, object]:
         "audit_lag": None
         if shipping is None
         else {"records": shipping.lag_records, "seconds": round(shipping.lag_seconds, 3)},
+    }
+
+
+def _scheduler(manager: RotationManager) -> Mapping[str, object]:
+    stats = manager.stats
+    return {"running": stats.scheduler_running, "last_tick": moment(stats.last_tick)}
+
+
+def _rotation(manager: RotationManager) -> Mapping[str, object]:
+    return {
+        "enabled": manager.config.enabled,
+        "scheduler": _scheduler(manager),
+        "working": manager.stats.working,
+        "claims": manager.stats.claims,
+        "promotion_gap": round(manager.gap, 3),
     }
 
 

@@ -23,6 +23,7 @@ from greenlang_secrets_api.openapi_parameters import (
 )
 from greenlang_secrets_api.openapi_parts import Schema, ref
 from greenlang_secrets_api.openapi_problems import problem_content, problem_schemas
+from greenlang_secrets_api.openapi_rotation import ROTATION_SCHEMAS
 from greenlang_secrets_api.openapi_secrets import SECRET_SCHEMAS
 from greenlang_secrets_api.openapi_service import SERVICE_SCHEMAS
 from greenlang_secrets_api.operation import Link, Operation, problems_of
@@ -62,7 +63,7 @@ Beside this API, `/livez`, `/readyz` and `/metrics` tell how the process is.
 _TAGS: Final = {
     "Secrets": "Values and what is known of them.",
     "Versions": "History, and the way back.",
-    "Rotation": "Not part of this version: its addresses and permissions hold already.",
+    "Rotation": "New credentials in place of old ones, by hand and by schedule.",
     "Service": "How the service itself is.",
 }
 
@@ -109,7 +110,12 @@ def openapi_document(table: EndpointTable) -> Schema:
             },
             "parameters": {"path": PATH, **REQUEST_HEADERS},
             "headers": ANSWER_HEADERS,
-            "schemas": {**SECRET_SCHEMAS, **SERVICE_SCHEMAS, **problem_schemas()},
+            "schemas": {
+                **SECRET_SCHEMAS,
+                **ROTATION_SCHEMAS,
+                **SERVICE_SCHEMAS,
+                **problem_schemas(),
+            },
         },
     }
 
@@ -145,7 +151,6 @@ def _targets() -> Iterator[Target]:
 def _operation(endpoint: Endpoint, target: Target) -> Schema:
     row = OPERATIONS[endpoint.kind, endpoint.method]
     permissions = permissions_of(endpoint)
-    implemented = "not_implemented" not in row.problems
     needed = " or ".join(f"`{permission}`" for permission in permissions)
     operation: Schema = {
         "operationId": row.id,
@@ -155,17 +160,14 @@ def _operation(endpoint: Endpoint, target: Target) -> Schema:
         "x-permissions": [str(permission) for permission in permissions],
         "x-rate-class": str(endpoint.rate),
         "parameters": [
-            *(
-                query_parameter(name, read=implemented or name == "tenant")
-                for name in sorted(endpoint.parameters)
-            ),
+            *(query_parameter(name) for name in sorted(endpoint.parameters)),
             *(_parameter(name) for name in row.headers),
             *([_parameter("Idempotency-Key")] if endpoint.takes_key else []),
         ],
     }
     if row.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": endpoint.needs_body,
             "content": {(endpoint.takes_body or b"").decode(): {"schema": ref(row.body)}},
         }
     if not permissions:

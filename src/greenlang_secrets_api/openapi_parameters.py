@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from greenlang_secrets.paths import RESERVED_FIRST, RESERVED_LAST
+from greenlang_secrets.rotation_model import RotationState
 from greenlang_secrets_api.openapi_parts import Schema
 
 __all__ = ["ANSWER_HEADERS", "PATH", "QUERY", "REQUEST_HEADERS", "query_parameter"]
@@ -95,24 +96,30 @@ QUERY: Final[dict[str, Schema]] = {
         "description": "Remove the data for good; needs `versions` and `Audit-Reason`.",
         "schema": {"type": "boolean", "default": False},
     },
+    "id": {
+        "description": "The rotation of this id, if it is a secret's current or last one.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    },
+    "path": {
+        "description": "This secret alone.",
+        "schema": PATH["schema"],
+        "example": "database/postgresql",
+    },
+    "state": {
+        "description": "Those that stand there.",
+        "schema": {"enum": [str(each) for each in RotationState]},
+    },
 }
 """The query parameters, by name; `query_parameter` makes one of the document's."""
 
-# Rotation reads none of its parameters in this version.
-_UNREAD: Final[Schema] = {
-    "description": "Not read in this version.",
-    "schema": {"type": "string"},
-}
 
-
-def query_parameter(name: str, *, read: bool = True) -> Schema:
-    """Return a query parameter; `read` is False where an endpoint knows and ignores it.
+def query_parameter(name: str) -> Schema:
+    """Return a query parameter.
 
     Raises:
         KeyError: an endpoint declares one that is not described here.
     """
-    row = QUERY[name] if read else _UNREAD
-    return {"name": name, "in": "query", "required": False, **row}
+    return {"name": name, "in": "query", "required": False, **QUERY[name]}
 
 
 REQUEST_HEADERS: Final[dict[str, Schema]] = {
@@ -142,6 +149,14 @@ REQUEST_HEADERS: Final[dict[str, Schema]] = {
         "in": "header",
         "description": "`wait=30`: hold a 304 back for so many seconds, 60 at most, or until "
         "there is another version. A preference that cannot be read is ignored (RFC 7240).",
+        "schema": {"type": "string"},
+        "example": "wait=1",
+    },
+    "Prefer-Promotion": {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`wait=20`: answer when the new version is there, after so many seconds at "
+        "the latest, 30 at most. A preference that cannot be read is ignored (RFC 7240).",
         "schema": {"type": "string"},
         "example": "wait=1",
     },
@@ -199,7 +214,7 @@ ANSWER_HEADERS: Final[dict[str, Schema]] = {
     },
     "Location": {
         "required": True,
-        "description": "Where the new secret is.",
+        "description": "Where the new secret is, or where to see how the rotation goes on.",
         "schema": {"type": "string", "format": "uri-reference"},
         "example": "/api/v1/secrets/api-keys/stripe",
     },

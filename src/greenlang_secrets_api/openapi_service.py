@@ -22,8 +22,9 @@ SERVICE_SCHEMAS: Final[dict[str, Schema]] = {
                 "description": "`degraded`: cached secrets are given and nothing else.",
             },
             "vault": ref("VaultHealth"),
+            "rotation": ref("Scheduler"),
         },
-        optional=("vault",),
+        optional=("vault", "rotation"),
         example={"status": "ok"},
     ),
     "VaultHealth": closed(
@@ -65,6 +66,23 @@ SERVICE_SCHEMAS: Final[dict[str, Schema]] = {
                 },
             ),
             "catalogue": ref("CatalogueStatus"),
+            "rotation": closed(
+                "Rotation in this process.",
+                {
+                    "enabled": {
+                        "type": "boolean",
+                        "description": "Whether it rotates by schedule.",
+                    },
+                    "scheduler": ref("Scheduler"),
+                    "working": number("Rotations that it works on."),
+                    "claims": number("Those that it has begun or taken over."),
+                    "promotion_gap": {
+                        "type": "number",
+                        "description": "Seconds after which nobody uses the value before a "
+                        "promotion.",
+                    },
+                },
+            ),
             "work": closed(
                 "Requests under way.",
                 {
@@ -85,7 +103,7 @@ SERVICE_SCHEMAS: Final[dict[str, Schema]] = {
             "build": closed("This build.", {"version": text("The distribution's version.")}),
             "uptime": {"type": "number", "minimum": 0, "description": "Seconds."},
         },
-        optional=("auth", "leases", "audit", "catalogue", "work", "cache"),
+        optional=("auth", "leases", "audit", "catalogue", "rotation", "work", "cache"),
         example={
             "auth": {"method": "kubernetes", "token_ttl": 2610, "renewable": True},
             "leases": {"active": 2},
@@ -105,6 +123,13 @@ SERVICE_SCHEMAS: Final[dict[str, Schema]] = {
                 "index_waiting": 0,
                 "index_gaps": 0,
                 "audit_lag": {"records": 3, "seconds": 0.2},
+            },
+            "rotation": {
+                "enabled": True,
+                "scheduler": {"running": True, "last_tick": "2026-11-20T08:00:03Z"},
+                "working": 1,
+                "claims": 12,
+                "promotion_gap": 900,
             },
             "work": {"working": 1, "waiting": 12},
             "cache": {"entries": 40, "bytes": 61440, "hits": 9120, "misses": 44, "stale_served": 0},

@@ -92,6 +92,7 @@ _WITH_PARAMETER: Final = {
     "versions": "invalid_version",
     "after": "invalid_cursor",
     "prefix": "invalid_path",
+    "path": "invalid_path",
 }
 _WITH_KEY: Final = ("idempotency_mismatch", "idempotency_in_progress", "catalogue_unavailable")
 _WITH_VAULT: Final = (

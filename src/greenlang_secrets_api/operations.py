@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from greenlang_secrets_api.operation import Link, Operation, Outcome, Vault
+from greenlang_secrets_api.operations_rotation import ROTATION_OPERATIONS
 from greenlang_secrets_api.targets import Kind
 
 __all__ = ["OPERATIONS"]
@@ -222,46 +223,7 @@ OPERATIONS: Final[dict[tuple[Kind, str], Operation]] = {
         ),
         vault=Vault.CHANGED,
     ),
-    (Kind.ROTATE, "POST"): Operation(
-        id="rotateSecret",
-        tag="Rotation",
-        summary="Rotate a secret now",
-        text="Not part of this version: 501, to whoever would be allowed.",
-        outcomes=(),
-        problems=("not_implemented",),
-    ),
-    (Kind.ROTATION_STATUS, "GET"): Operation(
-        id="readRotationStatus",
-        tag="Rotation",
-        summary="See how rotations go",
-        text="Not part of this version: 501, to whoever would be allowed.",
-        outcomes=(),
-        problems=("not_implemented",),
-    ),
-    (Kind.ROTATION_SCHEDULE, "GET"): Operation(
-        id="listRotationSchedule",
-        tag="Rotation",
-        summary="See what rotates when",
-        text="Not part of this version: 501, to whoever would be allowed.",
-        outcomes=(),
-        problems=("not_implemented",),
-    ),
-    (Kind.ROTATION_SCHEDULE, "PUT"): Operation(
-        id="scheduleRotation",
-        tag="Rotation",
-        summary="Have a secret rotate by itself",
-        text="Not part of this version: 501, to whoever would be allowed.",
-        outcomes=(),
-        problems=("not_implemented",),
-    ),
-    (Kind.ROTATION_SCHEDULE, "DELETE"): Operation(
-        id="unscheduleRotation",
-        tag="Rotation",
-        summary="Have a secret rotate no more",
-        text="Not part of this version: 501, to whoever would be allowed.",
-        outcomes=(),
-        problems=("not_implemented",),
-    ),
+    **ROTATION_OPERATIONS,
     (Kind.HEALTH, "GET"): Operation(
         id="readHealth",
         tag="Service",

@@ -251,9 +251,6 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "configuration": Problem(
         500, "Internal error", "The service is not set up for this; its log has the request id."
     ),
-    "not_implemented": Problem(
-        501, "Not part of this version", "Rotation is not part of this version of the service."
-    ),
     "vault": Problem(502, "Vault failed", "Vault did not do what was asked of it."),
     "vault_protocol": Problem(
         502, "Vault answered strangely", "The answer of Vault could not be understood."

@@ -7,18 +7,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Final, NoReturn
+from enum import StrEnum
+from typing import Final, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from greenlang_secrets.errors import InvalidVersion
 from greenlang_secrets_api.problems import ProblemError
 
-__all__ = ["flag", "names", "number", "parse_query", "version", "versions"]
+__all__ = [
+    "choice",
+    "flag",
+    "names",
+    "number",
+    "parse_query",
+    "rotation_id",
+    "version",
+    "versions",
+]
+
+E = TypeVar("E", bound=StrEnum)
 
 MAX_PARAMETERS: Final = 16
 MAX_VERSIONS: Final = 100  # named at once
 _NONE: Final[Mapping[str, str]] = {}
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}\Z")
+_ROTATION: Final = re.compile(r"[0-9a-f]{32}\Z")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}\Z")
 # What may be repeated to the caller: a parameter's name, not a value put in its place.
 _NAME: Final = re.compile(r"[a-z_]{1,32}\Z")
@@ -70,6 +83,23 @@ def number(query: Mapping[str, str], name: str, *, default: int, most: int) -> i
     if not 1 <= value <= most:
         refuse(name, "out_of_range")
     return value
+
+
+def choice(query: Mapping[str, str], name: str, words: type[E]) -> E | None:
+    """Return one of a closed set of words, or None where it is not given."""
+    raw = query.get(name)
+    try:
+        return None if raw is None else words(raw)
+    except ValueError:
+        refuse(name, "unknown_value")
+
+
+def rotation_id(query: Mapping[str, str]) -> str | None:
+    """Return `id`, a rotation's, or None where it is not given."""
+    raw = query.get("id")
+    if raw is not None and _ROTATION.match(raw) is None:
+        refuse("id", "malformed")
+    return raw
 
 
 def version(query: Mapping[str, str]) -> int | None:

@@ -76,6 +76,11 @@ async def read(call: Call) -> Answer:
         consumers.read(call.acting.scope, call.path, principal=principal, version=secret.version)
     call.noted.version = secret.version
     call.noted.secret_type = secret.type
+    if version is None:  # who pins a version does not follow the secret
+        who = call.acting.principal
+        call.state["service"].consumers.read(
+            call.acting.scope, call.path, principal=who.subject, version=secret.version
+        )
     call.noted.cache = _source(secret, began)
     headers = [etag(secret.version), (b"age", b"%d" % secret.age), *waited]
     if secret.stale:

@@ -48,7 +48,10 @@ HEAD_TIMEOUT: Final = 10.0  # seconds from a request's first octet to the end of
 GRACE: Final = REQUEST_DEADLINE + 1.0
 """Seconds for requests under way at the end: whoever came last gets its answer."""
 LAST_WORDS: Final = 2.0  # seconds for what a request that is cut off must still write down
-CLOSING: Final = 10.0  # seconds to flush, to revoke tokens and to let go of everything else
+CLOSING: Final = 36.0
+"""Seconds to end a step of a rotation (20, and 5 to write it down), to flush, to revoke tokens and
+to let go of everything else (10).
+"""
 BACKLOG: Final = 2048
 """Connections that the kernel keeps until they are accepted (or net.core.somaxconn, if less)."""
 _POLL: Final = 0.02  # seconds

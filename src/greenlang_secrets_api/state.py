@@ -7,6 +7,7 @@ from typing import TypedDict
 from greenlang_secrets.audit import AuditLog
 from greenlang_secrets.catalogue import Catalogue
 from greenlang_secrets.invalidation import Invalidation
+from greenlang_secrets.rotation.manager import RotationManager
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets_api.auth import Authenticator
 from greenlang_secrets_api.health_check import HealthCheck
@@ -34,6 +35,7 @@ class State(TypedDict):
     invalidation: Invalidation
     catalogue: Catalogue
     indexing: Indexing
+    rotation: RotationManager
     authenticator: Authenticator
     health: HealthCheck
     metrics: Metrics

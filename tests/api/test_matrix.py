@@ -34,6 +34,7 @@ SUBSETS = [
 ]
 
 BODY = b'{"data": {"k": "v"}}'
+TOO_OFTEN = b'{"kind": "manual", "interval_seconds": 1}'
 STALE = ((b"if-match", b'"99"'),)
 JSON = (b"content-type", b"application/json")
 MERGE_PATCH = (b"content-type", b"application/merge-patch+json")
@@ -67,11 +68,11 @@ ROWS = (
     row("DELETE", "m/x", ADMIN, 412, headers=STALE),
     row("GET", "m/x/versions", READ, 200),
     row("POST", "m/x/undelete", ADMIN, 200, body=b'{"version": 1}'),
-    row("POST", "rotate/m/x", ROTATE, 501),
-    row("GET", "rotation/status", f"{READ} {ROTATE}", 501),
-    row("GET", "rotation/schedule", f"{READ} {ROTATE}", 501),
-    row("PUT", "rotation/schedule/m/x", ROTATE, 501),
-    row("DELETE", "rotation/schedule/m/x", ROTATE, 501),
+    row("POST", "rotate/m/x", ROTATE, 422),
+    row("GET", "rotation/status", f"{READ} {ROTATE}", 200),
+    row("GET", "rotation/schedule", f"{READ} {ROTATE}", 200),
+    row("PUT", "rotation/schedule/m/x", ROTATE, 422, body=TOO_OFTEN),
+    row("DELETE", "rotation/schedule/m/x", ROTATE, 422),
     row("GET", "status", ADMIN, 200),
     row("GET", "health", "", 200),
     row("HEAD", "health", "", 200),
@@ -319,6 +320,9 @@ async def test_a_sample_of_cells_is_decided_so_over_a_connection(
         assert int(answer.split(b" ", 2)[1]) == cell.due, str(cell)
 
 
+ROTATING = {Action.ROTATE, Action.SCHEDULE, Action.ROTATION_STATUS}
+
+
 def tamper(monkeypatch: pytest.MonkeyPatch, access: Callable[[Endpoint], Any]) -> None:
     """Replace what the code's own table asks for."""
     for module in (secrets_routes, rotation_routes, health_routes):
@@ -336,7 +340,7 @@ async def test_a_wrong_row_is_found(
     """The control: each endpoint that asks for another permission shows."""
 
     def another(endpoint: Endpoint) -> tuple[Action, ...]:
-        rotates = endpoint.access != PUBLIC and Action.ROTATE in (endpoint.access or ())
+        rotates = endpoint.access != PUBLIC and not ROTATING.isdisjoint(endpoint.access or ())
         return (Action.CREATE,) if rotates else (Action.ROTATE,)
 
     tamper(monkeypatch, another)
@@ -355,8 +359,8 @@ async def test_an_endpoint_that_forgets_to_ask_is_caught_by_the_view(
     issuer: Issuer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Secrets have a second decision, next to them: with a table that lets everybody through,
-    only what is no secret comes out.
+    """Secrets and rotations have a second decision, next to them: with a table that lets everybody
+    through, only what is neither comes out.
     """
     tamper(monkeypatch, lambda _: PUBLIC)
 
@@ -367,7 +371,7 @@ async def test_an_endpoint_that_forgets_to_ask_is_caught_by_the_view(
     assert shown == {
         f"{each.method} {each.path}"
         for each in ROWS
-        if each.path not in {"", "health"} and not each.path.startswith("m/")
+        if each.path not in {"", "health"} and not each.path.startswith(("m/", "rotat"))
     }
 
 

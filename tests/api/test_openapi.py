@@ -121,7 +121,7 @@ def test_a_link_leads_to_an_operation() -> None:
     ]
 
     assert {link["operationId"] for link in links} <= ids
-    assert len(links) == 13
+    assert len(links) == 16
 
 
 @pytest.mark.parametrize("change", ["a row is missing", "a row is too many"])

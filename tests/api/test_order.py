@@ -25,7 +25,6 @@ TARGETS = [
     Target(Kind.HEALTH),
     Target(Kind.STATUS),
 ]
-ROTATION = {Kind.ROTATE, Kind.ROTATION_STATUS, Kind.ROTATION_SCHEDULE}
 VERBS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
 
 READ, LIST, WRITE, ADMIN, ROTATE = EVERYTHING
@@ -127,15 +126,6 @@ async def test_every_permission_opens_what_it_should(api: Api, issuer: Issuer) -
                 reply = await api.ask(verb, render(target), token)
                 may = bool(SUFFICIENT[target.kind, verb] & granted)
                 assert (reply.status != 403) == may, (verb, target, granted)
-
-
-@pytest.mark.parametrize("target", [t for t in TARGETS if t.kind in ROTATION], ids=render)
-async def test_rotation_says_that_it_is_not_here(target: Target, api: Api, issuer: Issuer) -> None:
-    """501 for whoever may; its targets are taken all the same."""
-    for verb in methods(target):
-        reply = await api.ask(verb, render(target), issuer.tenant("acme"))
-
-        assert (reply.status, reply.code) == (501, "not_implemented")
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def _finish(run: Dev) -> None:
 def fetch(url: str, method: str, headers: dict[str, str], body: Any = None) -> tuple[int, bytes]:
     where = urlsplit(url)
     assert where.hostname == "127.0.0.1"
-    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=10)
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
     with contextlib.closing(connection):
         sent = None if body is None else json.dumps(body).encode()
         connection.request(method, url.removeprefix(f"http://{where.netloc}"), sent, headers)
@@ -175,11 +175,14 @@ def fetch(url: str, method: str, headers: dict[str, str], body: Any = None) -> t
         return answer.status, answer.read()
 
 
-def ask(ready: dict[str, Any], method: str, path: str, token: str, body: Any = None) -> Any:
+def ask(
+    ready: dict[str, Any], method: str, path: str, token: str, body: Any = None, **more: str
+) -> Any:
     """Return the status and the document of one request to the API."""
     headers = {
         "Authorization": f"Bearer {ready['tokens'][token]}",
         "Content-Type": "application/json",
+        **more,
     }
     status, answer = fetch(f"{ready['api_url']}{BASE}{path}", method, headers, body)
     return status, json.loads(answer or b"null")
@@ -257,7 +260,9 @@ def test_the_seeded_paths_are_the_products(stack):
 
     assert {item["path"]: item["type"] for items in listings.values() for item in items} == {
         "database/postgresql": "database",
+        "database/postgresql-admin": "database",
         "database/redis": "cache",
+        "database/redis-admin": "cache",
         "database/timescaledb": "database",
         "api-keys/external": "api_key",
         "api-keys/internal": "api_key",
@@ -283,10 +288,37 @@ async def test_seeded_credentials_log_in(stack):
     assert await connection.fetchval("SELECT 1") == 1
     await connection.close()
     with socket.create_connection((redis["host"], int(redis["port"])), timeout=5) as link:
-        link.sendall(f"AUTH {redis['password']}\r\nPING\r\n".encode())
+        link.sendall(f"AUTH {redis['username']} {redis['password']}\r\nPING\r\n".encode())
         with link.makefile("rb") as answers:
             assert answers.read(12) == b"+OK\r\n+PONG\r\n"
-    assert redis["url"] == ready["valkey_url"]
+    assert redis["url"].startswith("redis://app:")
+    assert redis["url"].endswith(ready["valkey_url"].rpartition("@")[2])
+
+
+async def test_what_the_tutorial_rotates_is_rotated(start):
+    """The command of the greeting gives a new login, which works beside the old one."""
+    run = start()
+    ready = run.ready()
+    secret, rotate = "/database/postgresql", "/rotate/database/postgresql"
+    old = ask(ready, "GET", secret, "platform-reader")[1]
+
+    status, done = ask(ready, "POST", rotate, "platform-admin", {}, Prefer="wait=20")
+    redis, _ = ask(ready, "POST", "/rotate/database/redis", "platform-admin", {}, Prefer="wait=20")
+    new = ask(ready, "GET", f"{secret}?fresh=true", "platform-reader")[1]
+
+    assert (status, done["version"], redis) == (200, 2, 200)
+    assert (old["data"]["username"], new["data"]["username"]) == ("app_a", "app_b")
+    for login in (old["data"], new["data"]):
+        connection = await asyncpg.connect(
+            host=login["host"],
+            port=int(login["port"]),
+            user=login["username"],
+            password=login["password"],
+            database=login["database"],
+        )
+        assert await connection.fetchval("SELECT current_user") == "app"
+        await connection.close()
+    assert f"-X POST -H 'Prefer: wait=20' {ready['api_url']}{BASE}{rotate}" in run.output
 
 
 def test_vault_hands_out_database_credentials(stack):

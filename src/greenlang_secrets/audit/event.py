@@ -47,8 +47,9 @@ class AuditEvent:
     """One thing that was tried, and by whom.
 
     Attributes:
-        action: an `access.Action`, ``authenticate`` for a bearer that was refused, or ``audit`` for
-            what the log found out about itself; `code` says what.
+        action: an `access.Action`, ``authenticate`` for a bearer that was refused, ``rotate.apply``,
+            ``rotate.promote`` or ``rotate.retire`` for a step of a rotation, or ``audit`` for what
+            the log found out about itself; `code` says what.
         phase, result: see there.
         id: 32 hexadecimal digits, unique; what a copy is told from a second event by.
         operation_id: the same in the intent and the outcome of one change; 32 hexadecimal digits.
@@ -62,7 +63,7 @@ class AuditEvent:
         code: the problem's code, where the answer is one.
         seconds: from the request's beginning to this record.
         cache: ``hit``, ``miss`` or ``stale``, for reads of a value.
-        request_id: what the answer carries as `X-Request-ID`.
+        request_id: what the answer carries as `X-Request-ID`; of a rotation's step its id.
         trace_id: the trace's, 32 hexadecimal digits (W3C Trace Context), where the caller sent one.
         source_address: the IP address the request came from.
         reason: the caller's `Audit-Reason`.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from greenlang_secrets.catalogue import Catalogue, CatalogueConfig, CatalogueHealth
     from greenlang_secrets.catalogue_scan import Rebuilt
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "installed"]
 
 
 @click.command()
@@ -59,7 +59,7 @@ def migrate(
     """
     if revision is not None and down is not None:
         raise click.UsageError("Give --to or --down, not both.")
-    with _installed():
+    with installed():
         from greenlang_secrets.catalogue import schema
 
         config = _config(url_file)
@@ -105,7 +105,7 @@ def rebuild(*, tenants: tuple[str, ...], everything: bool, as_json: bool) -> Non
     if tenants and everything:
         raise click.UsageError("Give --tenant or --all, not both.")
     named = [Tenant(TenantId(tenant)) for tenant in tenants]
-    with _installed(), _progress(quiet=as_json) as on_progress:
+    with installed(), _progress(quiet=as_json) as on_progress:
         done = asyncio.run(_rebuild(named, everything=everything, on_progress=on_progress))
     items = [
         {
@@ -150,7 +150,7 @@ async def _rebuild(
 @json_option
 def status(*, as_json: bool) -> None:
     """Show whether the catalogue can be used, and what its index lacks."""
-    with _installed():
+    with installed():
         health = asyncio.run(_health())
     document = {
         "usable": health.usable,
@@ -225,7 +225,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str, int], None]]:
 
 
 @contextmanager
-def _installed() -> Iterator[None]:
+def installed() -> Iterator[None]:
     """Say in one sentence that the extra is missing."""
     try:
         yield

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from greenlang_secrets.cli import audit, catalogue, operations, secrets
+from greenlang_secrets.cli import audit, catalogue, operations, rotation, secrets
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
@@ -74,5 +74,11 @@ def cli() -> None:
     logging.getLogger("greenlang_secrets").addHandler(logging.NullHandler())
 
 
-for command in (*secrets.COMMANDS, *operations.COMMANDS, *catalogue.COMMANDS, *audit.COMMANDS):
+for command in (
+    *secrets.COMMANDS,
+    *rotation.COMMANDS,
+    *operations.COMMANDS,
+    *catalogue.COMMANDS,
+    *audit.COMMANDS,
+):
     cli.add_command(command)

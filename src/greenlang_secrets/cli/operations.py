@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from greenlang_secrets.access import Permission
+from greenlang_secrets.cli.catalogue import installed
 from greenlang_secrets.cli.input import read_file
 from greenlang_secrets.cli.output import json_option, show
 from greenlang_secrets.config import SecretsServiceConfig
@@ -22,6 +23,8 @@ from greenlang_secrets.sensitive import SecretValue
 
 if TYPE_CHECKING:
     from greenlang_secrets.provision import Change, Desired
+    from greenlang_secrets.rotation.applying import Applied
+    from greenlang_secrets.rotation.policy_file import FilePolicy
 
 __all__ = ["COMMANDS"]
 
@@ -121,29 +124,79 @@ def serve(*, host: str, port: int, url_file: Path | None) -> None:
     metavar="FILE",
     help="Connect the database engine: a file with postgresql://user:password@host:port/database.",
 )
+@click.option(
+    "--rotation",
+    "rotation_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also set the rotation policies of a rotation.yaml.",
+)
 @json_option
-def provision(*, plan: bool, postgres_url_file: str | None, as_json: bool) -> None:
+def provision(
+    *, plan: bool, postgres_url_file: str | None, rotation_file: Path | None, as_json: bool
+) -> None:
     """Make Vault what the service needs.
 
     Mounts, policies, auth, roles and keys are read, compared, and written if they differ:
     what is right already is left alone, so that it may run at every deployment. VAULT_TOKEN
     must be an administrator's; the KV mount is GREENLANG_SECRETS_KV_MOUNT, or secret.
+
+    With --rotation the policies of a file are set in the catalogue, after that they fit has been
+    tried; policies that are not in the file are named and left alone.
     """
     from greenlang_secrets.provision import Desired
 
     url = None if postgres_url_file is None else SecretValue(read_file(postgres_url_file).strip())
     config = SecretsServiceConfig.from_env()
     desired = Desired(kv_mount=config.kv_mount, postgres_url=url)
+    policies = () if rotation_file is None else _policies(rotation_file, config)
     changes = asyncio.run(_provision(config, desired, plan=plan))
-    document = {
+    document: dict[str, object] = {
         "plan": plan,
         "changes": [
             {"action": change.action, "path": change.path, "settings": list(change.settings)}
             for change in changes
         ],
     }
-    text = "\n".join(str(change) for change in changes) or "nothing differs"
-    show(document, text, as_json=as_json)
+    lines = [str(change) for change in changes]
+    left: list[str] = []
+    if rotation_file is not None:
+        with installed():
+            applied = asyncio.run(_apply(policies, plan=plan))
+        document["rotation"] = {
+            "changes": [
+                {
+                    "action": "create" if change.new else "update",
+                    "scope": str(change.wanted.scope),
+                    "path": change.wanted.path,
+                    "settings": list(change.settings),
+                }
+                for change in applied.changes
+            ],
+            "left_alone": [
+                {"scope": str(row.scope), "path": row.path} for row in applied.left_alone
+            ],
+        }
+        lines += [str(change) for change in applied.changes]
+        left = [
+            f"left alone: rotation policy of {row.scope} {row.path}" for row in applied.left_alone
+        ]
+    show(document, "\n".join([*(lines or ["nothing differs"]), *left]), as_json=as_json)
+
+
+def _policies(file: Path, config: SecretsServiceConfig) -> tuple[FilePolicy, ...]:
+    """The file's policies: what is wrong in it is said before anything is changed."""
+    from greenlang_secrets.rotation.policy_file import read_policies
+
+    return read_policies(file, default_interval=config.environment.defaults.rotation_interval)
+
+
+async def _apply(policies: tuple[FilePolicy, ...], *, plan: bool) -> Applied:
+    from greenlang_secrets.cli.rotation import opened
+    from greenlang_secrets.rotation.applying import apply_policies
+
+    async with opened() as (manager, catalogue):
+        return await apply_policies(policies, manager, catalogue, plan=plan)
 
 
 async def _provision(config: SecretsServiceConfig, desired: Desired, *, plan: bool) -> list[Change]:

@@ -23,7 +23,7 @@ from greenlang_secrets.testing.family import dying_with_owner
 __all__ = ["ApiProcess"]
 
 _POLL: Final = 0.02  # seconds
-_GRACE: Final = 25.0  # seconds; the API needs 23 at most, and far less without stuck requests
+_GRACE: Final = 51.0  # seconds; the API needs 49 at most, and far less without stuck requests
 _TAIL: Final = 4000  # octets of the log that an error shows
 _REFUSED: Final = 2  # the exit code of `serve` for wrong settings
 
@@ -88,7 +88,7 @@ class ApiProcess:
             raise
 
     async def stop(self) -> None:
-        """Stop it in order, after 25 s by force; not interrupted by a cancellation."""
+        """Stop it in order, after 51 s by force; not interrupted by a cancellation."""
         with anyio.CancelScope(shield=True):
             process = self._process
             if process is not None and process.returncode is None:

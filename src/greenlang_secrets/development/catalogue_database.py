@@ -4,9 +4,6 @@ the service as in production, or in a file.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +16,7 @@ import asyncpg
 from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.catalogue.schema import migrate
 from greenlang_secrets.development.private_files import write_private
+from greenlang_secrets.rotation.scram import scram_verifier
 from greenlang_secrets.sensitive import SecretValue
 
 __all__ = ["prepare_catalogue"]
@@ -26,8 +24,6 @@ __all__ = ["prepare_catalogue"]
 DATABASE: Final = "greenlang_catalogue"
 OWNER: Final = "greenlang_catalogue_owner"
 SERVICE: Final = "greenlang_secrets"
-
-_ITERATIONS: Final = 4096  # PostgreSQL's own number
 
 
 async def prepare_catalogue(folder: Path, postgres_url: SecretValue | None) -> dict[str, str]:
@@ -68,22 +64,11 @@ async def _make(postgres_url: SecretValue, passwords: Mapping[str, str]) -> None
         for role, password in passwords.items():
             found = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
             what = "ALTER" if found else "CREATE"
-            verifier = _verifier(password)
+            # Sent in its place, so that it cannot come into the server's log.
+            verifier = scram_verifier(SecretValue(password)).reveal()
             await connection.execute(f"{what} ROLE {role} LOGIN PASSWORD '{verifier}'")
         found = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE)
         if not found:
             await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
     finally:
         await connection.close()
-
-
-def _verifier(password: str) -> str:
-    """What the server keeps of a password: sent in its place, it cannot come into the server's
-    log (RFC 5803; PostgreSQL, "CREATE ROLE").
-    """
-    salt = secrets.token_bytes(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server = hmac.digest(salted, b"Server Key", "sha256")
-    parts = (base64.b64encode(octets).decode() for octets in (salt, stored, server))
-    return "SCRAM-SHA-256${}:{}${}:{}".format(_ITERATIONS, *parts)

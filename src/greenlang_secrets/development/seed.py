@@ -1,16 +1,16 @@
 """Secrets to begin with: the product's tree of paths, with values made up anew for each Vault.
 
-``database/postgresql`` and ``database/redis`` tell the truth: where the servers beside are,
-and how to log in to them.
+``database/postgresql`` and ``database/redis`` tell the truth: where the servers beside are, and
+how to log in to them as a user that is rotated. Their administrators' are beside them.
 """
 
 from __future__ import annotations
 
 import secrets as random_values
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from greenlang_secrets.errors import Conflict, SecretNotFound
 from greenlang_secrets.model import SecretType
@@ -18,9 +18,17 @@ from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets.view import SecretsView
 
-__all__ = ["TENANTS", "Beside", "seed"]
+__all__ = ["PAIR", "POSTGRESQL", "REDIS", "TENANTS", "USER", "Beside", "seed"]
 
 TENANTS: Final = ("acme", "globex")
+
+POSTGRESQL: Final = "database/postgresql"
+REDIS: Final = "database/redis"
+
+PAIR: Final = ("app_a", "app_b")
+"""The users of PostgreSQL that take turns."""
+USER: Final = "app"
+"""The user of Valkey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +58,60 @@ class _Seed:
     real: bool = False
 
 
-async def seed(service: SecretsService, beside: Beside) -> None:
-    """Make the secrets that were never made; bring the two real ones up to date.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Login:
+    """A login that is rotated.
+
+    Attributes:
+        users: whose it may be, the first one to begin with.
+        data: makes the secret's data from a user and a password.
+    """
+
+    path: str
+    type: SecretType
+    users: tuple[str, ...]
+    data: Callable[[str, str], Mapping[str, str]]
+
+
+async def seed(service: SecretsService, beside: Beside) -> list[str]:
+    """Make the secrets that were never made; bring the real ones up to date. Return the paths of
+    rotated logins that were made.
 
     What a developer has changed or deleted since the first seeding stays so.
 
     Raises:
         SecretsError: Vault gives no answer, or denies it.
     """
+    made = [login.path for login in _logins(beside) if await _make_login(service, login)]
     for item in _platform(beside):
         await _make(service, item)
     for tenant in TENANTS:
         view = service.for_tenant(tenant)
         for item in _tenant(tenant):
             await _make(view, item)
+    return made
+
+
+async def _make_login(view: SecretsView, login: _Login) -> bool:
+    """Make a login, or have it follow its server with the user and the password that it has."""
+    new = login.data(login.users[0], random_values.token_urlsafe(24))
+    try:
+        known = await view.metadata(login.path)
+    except SecretNotFound:
+        try:
+            await view.create(login.path, new, type=login.type)
+        except Conflict:  # somebody's secret is above or below this path
+            return False
+        return True
+    if not known.live:
+        return False
+    there = (await view.get(login.path, fresh=True)).data
+    username, password = there.get("username"), there.get("password")
+    ours = False
+    if username is not None and password is not None and username.reveal() in login.users:
+        ours, new = True, login.data(username.reveal(), password.reveal())
+    await view.put(login.path, new, expected_version=known.current_version)
+    return not ours
 
 
 async def _make(view: SecretsView, item: _Seed) -> None:
@@ -117,40 +165,76 @@ def _tenant(tenant: str) -> list[_Seed]:
     ]
 
 
+def _logins(beside: Beside) -> list[_Login]:
+    found = []
+    if beside.postgres_url is not None:
+        place = urlsplit(beside.postgres_url.reveal())
+        found.append(
+            _Login(
+                path=POSTGRESQL,
+                type=SecretType.DATABASE,
+                users=PAIR,
+                data=lambda username, password: _database_login(place, username, password),
+            )
+        )
+    if beside.valkey_url is not None:
+        server = urlsplit(beside.valkey_url.reveal())
+        found.append(
+            _Login(
+                path=REDIS,
+                type=SecretType.CACHE,
+                users=(USER,),
+                data=lambda username, password: _cache_login(server, username, password),
+            )
+        )
+    return found
+
+
 def _postgres(url: SecretValue | None) -> _Seed:
     if url is None:
-        return _database("database/postgresql", "postgresql.greenlang.internal", "greenlang")
+        return _database(POSTGRESQL, "postgresql.greenlang.internal", "greenlang")
     parts = urlsplit(url.reveal())
     return _Seed(
-        path="database/postgresql",
+        path=f"{POSTGRESQL}-admin",
         type=SecretType.DATABASE,
-        data={
-            "host": parts.hostname or "",
-            "port": str(parts.port),
-            "username": unquote(parts.username or ""),
-            "password": unquote(parts.password or ""),
-            "database": parts.path.strip("/"),
-        },
+        data=_database_login(parts, unquote(parts.username or ""), unquote(parts.password or "")),
         real=True,
     )
 
 
 def _redis(url: SecretValue | None) -> _Seed:
-    text = f"redis://:{_random('redis')}@redis.greenlang.internal:6379/0"
-    if url is not None:
-        text = url.reveal()
-    parts = urlsplit(text)
+    if url is None:
+        place = urlsplit("redis://redis.greenlang.internal:6379/0")
+        data = _cache_login(place, USER, _random("redis"))
+        return _Seed(path=REDIS, type=SecretType.CACHE, data=data)
+    parts = urlsplit(url.reveal())
     return _Seed(
-        path="database/redis",
+        path=f"{REDIS}-admin",
         type=SecretType.CACHE,
-        data={
-            "host": parts.hostname or "",
-            "port": str(parts.port),
-            "password": unquote(parts.password or ""),
-            "url": text,
-        },
-        real=url is not None,
+        data=_cache_login(parts, "default", unquote(parts.password or "")),
+        real=True,
     )
+
+
+def _database_login(place: SplitResult, username: str, password: str) -> Mapping[str, str]:
+    return {
+        "host": place.hostname or "",
+        "port": str(place.port),
+        "username": username,
+        "password": password,
+        "database": place.path.strip("/"),
+    }
+
+
+def _cache_login(place: SplitResult, username: str, password: str) -> Mapping[str, str]:
+    host, port = place.hostname or "", str(place.port)
+    return {
+        "host": host,
+        "port": port,
+        "username": username,
+        "password": password,
+        "url": f"redis://{username}:{quote(password, safe='')}@{host}:{port}/0",
+    }
 
 
 def _database(path: str, host: str, database: str) -> _Seed:

@@ -34,6 +34,7 @@ from greenlang_secrets.development.catalogue_database import prepare_catalogue
 from greenlang_secrets.development.issuer import AUDIENCE, ISSUER, DevelopmentIssuer
 from greenlang_secrets.development.private_files import private_folder, write_private
 from greenlang_secrets.development.ready import Running, greeting, issue_tokens
+from greenlang_secrets.development.rotatable import let_in, set_policies
 from greenlang_secrets.development.seed import TENANTS, Beside, seed
 from greenlang_secrets.errors import (
     ConfigurationError,
@@ -339,7 +340,9 @@ async def _seed(
         Catalogue.open(catalogue_config, supervisor) as catalogue,
         SecretsService.open(config) as service,
     ):
-        await seed(service, beside)
+        made = await seed(service, beside)
+        await let_in(service, beside)
+        await set_policies(service, catalogue, supervisor, made)
         scopes: list[Scope] = [PLATFORM, *(Tenant(TenantId(tenant)) for tenant in TENANTS)]
         for scope in scopes:
             await rebuild(service, catalogue.index, scope)

@@ -8,9 +8,13 @@ from greenlang_secrets.errors import NotRotatable
 from greenlang_secrets.rotation.api_key import ApiKeyRotation
 from greenlang_secrets.rotation.certificate import CertificateRotation
 from greenlang_secrets.rotation.handler import RotationHandler
+from greenlang_secrets.rotation.manual import ManualRotation
+from greenlang_secrets.rotation.partner_api_key import PartnerApiKeyRotation
 from greenlang_secrets.rotation.postgresql import PostgresqlRotation
 from greenlang_secrets.rotation.postgresql_static_role import PostgresqlStaticRoleRotation
 from greenlang_secrets.rotation.redis import RedisRotation
+from greenlang_secrets.rotation.service_token import ServiceTokenRotation
+from greenlang_secrets.rotation.transit_key import TransitKeyRotation
 from greenlang_secrets.rotation_model import RotationKind
 from greenlang_secrets.vault.client import VaultClient
 
@@ -24,9 +28,13 @@ def built_in(
     return (
         ApiKeyRotation(client, kv_mount=kv_mount),
         CertificateRotation(client, kv_mount=kv_mount),
+        ManualRotation(client, kv_mount=kv_mount),
+        PartnerApiKeyRotation(client, kv_mount=kv_mount),
         PostgresqlRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
         PostgresqlStaticRoleRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
         RedisRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
+        ServiceTokenRotation(client, kv_mount=kv_mount),
+        TransitKeyRotation(client, kv_mount=kv_mount),
     )
 
 

@@ -1,0 +1,66 @@
+"""What each step of a rotation leaves behind: audit records, and an index that follows.
+
+A rotation changes what it rotates and the secret itself, whoever began it, so the steps that
+change something are recorded as changes of a caller are: their intent before, their outcome
+after. Their `request_id` is the rotation's id, which the caller of `rotate` was told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Final
+
+from greenlang_secrets.access import SERVICE
+from greenlang_secrets.audit import AuditEvent, AuditLog, AuditPhase, AuditResult
+from greenlang_secrets.errors import AuditUnavailable
+from greenlang_secrets.paths import Tenant
+from greenlang_secrets.rotation.observing import Step
+from greenlang_secrets_api.indexing import Indexing
+
+__all__ = ["RotationEvents"]
+
+_log: Final = logging.getLogger("greenlang_secrets_api.audit")
+
+_CHANGES: Final = frozenset({"apply", "promote", "retire"})
+
+
+class RotationEvents:
+    """An `on_step` of the service's manager."""
+
+    def __init__(self, log: AuditLog, indexing: Indexing) -> None:
+        self._log = log
+        self._indexing = indexing
+
+    async def __call__(self, step: Step) -> None:
+        """Record a step; without the record it goes on, since the caller's own intent is there."""
+        if step.step not in _CHANGES:
+            return
+        if step.step == "promote" and step.when != "before":
+            self._indexing.changed(step.scope, step.path)
+        try:
+            await self._log.write(_event(step))
+        except AuditUnavailable:
+            _log.warning("audit.unavailable", extra={"request_id": step.rotation_id})
+
+
+def _event(step: Step) -> AuditEvent:
+    phase, result = {
+        "before": (AuditPhase.INTENT, AuditResult.PENDING),
+        "after": (AuditPhase.OUTCOME, AuditResult.OK),
+        "failed": (AuditPhase.OUTCOME, AuditResult.FAILED),
+    }[step.when]
+    # The same for the intent and the outcome, and another one after each takeover.
+    about = f"{step.rotation_id} {step.fence} {step.step}"
+    return AuditEvent(
+        action=f"rotate.{step.step}",
+        phase=phase,
+        result=result,
+        operation_id=hashlib.sha256(about.encode()).hexdigest()[:32],
+        principal=SERVICE.subject,
+        tenant=step.scope.id.value if isinstance(step.scope, Tenant) else None,
+        path=step.path,
+        code=step.error_code,
+        seconds=None if step.seconds is None else round(step.seconds, 6),
+        request_id=step.rotation_id,
+    )

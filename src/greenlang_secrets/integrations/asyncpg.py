@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 import asyncpg
@@ -34,7 +33,12 @@ class FollowingPool(asyncpg.Pool):  # type: ignore[misc]  # asyncpg ships no typ
             "connection_class": asyncpg.Connection,
             "record_class": asyncpg.Record,
         }
-        super().__init__(connect=partial(postgresql.connect, logins), **{**defaults, **options})
+
+        async def connect(**arguments: Any) -> Any:
+            connection, _ = await postgresql.connect(logins, **arguments)
+            return connection
+
+        super().__init__(connect=connect, **{**defaults, **options})
         self._logins = logins
 
     async def replace_connections(self) -> None:

@@ -7,9 +7,9 @@ credentials it was opened with, and is told to replace the others once there are
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from greenlang_secrets.background import reported
 from greenlang_secrets.credentials import DatabaseCredentials, RedisCredentials
@@ -29,7 +29,12 @@ reason, such as a missing right, asks for as long as it is used.
 
 
 class Logins(Generic[C]):
-    """The credentials of one pool, from a secret or from a handle that somebody else keeps."""
+    """The credentials of one pool, from a secret or from a handle that somebody else keeps.
+
+    Attributes:
+        in_use: gives what the open connections logged in with, once for each: what `opened` was
+            told, unless the pool knows better.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Logins(Generic[C]):
         self._stops: list[Callable[[], None]] = []
         self._asked_at = -_BETWEEN_QUESTIONS
         self._in_use: dict[object, C] = {}
+        self.in_use: Callable[[], Iterable[C]] = self._in_use.values
 
     @classmethod
     async def open(
@@ -68,7 +74,7 @@ class Logins(Generic[C]):
         held = await secrets.hold(path)
 
         def look() -> C:
-            return kind.of(held.current)
+            return cast("C", kind.of(held.current))  # the union of both bounds it, not one
 
         async def renew() -> C:
             return await secrets.get_typed(path, kind, fresh=True)
@@ -88,8 +94,12 @@ class Logins(Generic[C]):
         return self._look()
 
     def outdated(self, credentials: C) -> bool:
-        """Whether a connection opened with these would log in as somebody else now."""
-        return not _same(credentials, self.current)
+        """Whether a connection opened with these would log in as somebody else now; not while there
+        are no credentials, as nothing can take its place.
+        """
+        with suppress(SecretsError, RuntimeError):
+            return not _same(credentials, self.current)
+        return False
 
     def opened(self, credentials: C) -> Callable[[], None]:
         """Take note of a new connection; return what is to be called once it has closed."""
@@ -104,7 +114,7 @@ class Logins(Generic[C]):
     @property
     def behind(self) -> bool:
         """Whether an open connection has another login than the current one."""
-        return any(map(self.outdated, self._in_use.values()))
+        return any(map(self.outdated, self.in_use()))
 
     @property
     def oldest(self) -> int | None:
@@ -114,12 +124,12 @@ class Logins(Generic[C]):
         A version with the same login as the current one counts as that.
         """
         now: C | None = None
-        with suppress(SecretsError):
+        with suppress(SecretsError, RuntimeError):
             now = self.current
         newest = None if now is None else now.version
         versions = [
             newest if now is not None and _same(each, now) else each.version
-            for each in self._in_use.values()
+            for each in self.in_use()
         ]
         return min((each for each in versions if each is not None), default=newest)
 

@@ -28,8 +28,10 @@ def check_options(options: dict[str, Any]) -> None:
             raise TypeError(f"{name} comes from the secret: leave it out")
 
 
-async def connect(logins: Logins[DatabaseCredentials], **options: Any) -> Any:
-    """Open a connection; it is the newest login's when it is returned.
+async def connect(
+    logins: Logins[DatabaseCredentials], **options: Any
+) -> tuple[Any, DatabaseCredentials]:
+    """Open a connection, with the newest login when it is returned; return it and that login.
 
     A refused login is tried once more, with newer credentials if Vault has them. What is given
     in `options` of host, port and database counts instead of what the credentials say.
@@ -54,7 +56,7 @@ async def connect(logins: Logins[DatabaseCredentials], **options: Any) -> Any:
         await connection.close()  # nobody else would close one that is not used
     closed = logins.opened(credentials)
     connection.add_termination_listener(lambda _: closed())
-    return connection
+    return connection, credentials
 
 
 async def _dial(credentials: DatabaseCredentials, options: dict[str, Any]) -> Any:

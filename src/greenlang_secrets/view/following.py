@@ -14,6 +14,8 @@ from greenlang_secrets.access import Action, require
 from greenlang_secrets.following import Followed, Followers, Load, differs
 from greenlang_secrets.held import Follower, Held, OnChange, soon, tell, when_dropped
 from greenlang_secrets.model import Secret
+from greenlang_secrets.paths import SecretPath
+from greenlang_secrets.rotation_model import ConsumerKind
 from greenlang_secrets.view.reading import Reading
 
 __all__ = ["Following", "Subscription", "Watch"]
@@ -211,6 +213,31 @@ class Following(Reading):
             return followers.join(self._scope_key, path, load, first=known)
 
         return Subscription(followers, join)
+
+    def uses(
+        self, path: str, *, name: str, version: Callable[[], int | None]
+    ) -> Callable[[], None]:
+        """Count a pool as a user of a secret, so that a rotation keeps the old login while it is in
+        use; return what ends that. The pools of `integrations` do this by themselves.
+
+        `version` gives the oldest version that an open connection logged in with, None for none;
+        it is called every few seconds and must be quick. `name` tells the pool from others of
+        this process.
+
+        Raises:
+            InvalidPath, ReservedName: the path is outside the grammar.
+            AccessDenied: the principal may not read.
+        """
+        parsed = str(SecretPath.parse(path))
+        require(self.context, Action.READ)
+        return self._core.consumers.add(
+            self.context.scope,
+            parsed,
+            kind=ConsumerKind.POOL,
+            name=name,
+            principal=self.context.principal.subject,
+            version=version,
+        ).close
 
     async def _follow(self, path: str) -> Followed:
         followers = self._core.followers

@@ -288,6 +288,28 @@ async def test_one_that_cannot_be_encrypted_anew_costs_no_other(handler, data, t
     assert played.rotation.notes["sweep_phase"] == "rewrap"
 
 
+async def test_place_with_many_ciphertexts_is_asked_for_in_parts(
+    handler, data, transit, vault_server, transit_mount
+):
+    """More than the server takes in one request are no obstacle; it does refuse them at once."""
+
+    class Whole(Source):
+        async def page(self, after: str | None, limit: int) -> list[Found]:
+            return await super().page(after, 1000)
+
+    text = await encrypted(transit)
+    handler.sources.register("whole", Whole(*[text] * 500))
+    played = await prepared_and_tried(play(handler, data, sweep="whole"))
+
+    await played.retire()
+    status, _ = await vault_server.request(
+        "POST", f"{transit_mount}/rewrap/k", {"batch_input": [{"ciphertext": text}] * 500}
+    )
+
+    assert played.steps[-1] == {"scanned": 500, "rewrapped": 500, "refused": 0}
+    assert status == 400
+
+
 # ---------------------------------------------------------------- secrets as a source
 
 

@@ -31,6 +31,7 @@ from greenlang_secrets.catalogue.schema import REVISIONS
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
+from greenlang_secrets.rotation_model import RotationOutcome
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, overload, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
@@ -322,6 +323,7 @@ def label_values() -> Rows:
         *(("operation", operation) for operation in seeded),
         *(("secret_type", telemetry.type_label(type_)) for type_ in gs.SecretType),
         *(("result", str(result)) for result in telemetry.Result),
+        *(("status", str(outcome)) for outcome in RotationOutcome),
     }
 
 
@@ -388,13 +390,8 @@ def endpoints() -> Rows:
 
 
 def parameters() -> Rows:
-    """Method, address and query parameter; rotation's are not read in this version."""
-    return {
-        (row.method, _address(row), name)
-        for row in _endpoints()
-        if row not in rotation_routes.ENDPOINTS
-        for name in row.parameters
-    }
+    """Method, address and query parameter."""
+    return {(row.method, _address(row), name) for row in _endpoints() for name in row.parameters}
 
 
 def _endpoints() -> tuple[Endpoint, ...]:

@@ -25,6 +25,7 @@ from greenlang_secrets.errors import (
 )
 from greenlang_secrets.model import Secret
 from greenlang_secrets.paths import PLATFORM, KvPath, Scope, SecretPath
+from greenlang_secrets.rotation.ciphertexts import Ciphertexts, CiphertextSources
 from greenlang_secrets.rotation.claims import Ask, after_force, begun, taken_over, verdict
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.desk import Desk, new_id
@@ -33,6 +34,7 @@ from greenlang_secrets.rotation.handler import RotationHandler, Subject
 from greenlang_secrets.rotation.handlers import Handlers, built_in
 from greenlang_secrets.rotation.looking import Looking
 from greenlang_secrets.rotation.observing import OnStep, RotationStats, Step
+from greenlang_secrets.rotation.partner_api_key import PartnerAdapter, PartnerAdapters
 from greenlang_secrets.rotation.policy import check_policy, due_at
 from greenlang_secrets.rotation.record import Next, Record, Records
 from greenlang_secrets.rotation.run import Operation
@@ -69,7 +71,16 @@ class RotationManager:
         stats: counts since it was opened.
     """
 
-    def __init__(self, desk: Desk, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        supervisor: Supervisor,
+        *,
+        adapters: PartnerAdapters,
+        sources: CiphertextSources,
+    ) -> None:
+        self._adapters = adapters
+        self._sources = sources
         self.config = desk.config
         self.gap = desk.gap
         self.stats = desk.stats
@@ -113,6 +124,8 @@ class RotationManager:
             service.client,
             kv_mount=service.config.kv_mount,
             tenant_targets=config.tenant_targets,
+            adapters=(adapters := PartnerAdapters()),
+            sources=(sources := CiphertextSources()),
         )
         desk = Desk(
             service=service,
@@ -125,7 +138,7 @@ class RotationManager:
             stats=RotationStats(),
             on_step=on_step,
         )
-        manager = cls(desk, supervisor)
+        manager = cls(desk, supervisor, adapters=adapters, sources=sources)
         service.rotator.rotate = manager._asked
         if config.enabled:
             supervisor.spawn(manager.due.run(), name="rotation due")
@@ -138,6 +151,14 @@ class RotationManager:
     def register(self, handler: RotationHandler) -> None:
         """Rotate its kind with this handler from here on, instead of the one before."""
         self._desk.handlers.add(handler)
+
+    def register_partner(self, name: str, adapter: PartnerAdapter) -> None:
+        """Let policies of the kind `partner_api_key` name this partner's interface."""
+        self._adapters.register(name, adapter)
+
+    def register_ciphertexts(self, name: str, source: Ciphertexts) -> None:
+        """Let policies of the kind `transit_key` have these encrypted anew."""
+        self._sources.register(name, source)
 
     # ------------------------------------------------------------ what is asked for
 

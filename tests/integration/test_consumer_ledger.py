@@ -20,7 +20,7 @@ from greenlang_secrets.paths import Scope
 from greenlang_secrets.rotation.consumers import ConsumerLedger
 from greenlang_secrets.rotation_model import ConsumerKind
 from support.catalogues import Place, in_postgres, of_file
-from support.kept_rotations import ACME, put
+from support.rotation_rows import ACME, put
 
 GAP = 900.0
 

@@ -14,7 +14,7 @@ from greenlang_secrets.background import Supervisor
 from greenlang_secrets.catalogue import Catalogue
 from greenlang_secrets.rotation_model import RotationState
 from support.catalogues import of_file
-from support.kept_rotations import ACME, digest_of, note, put
+from support.rotation_rows import ACME, digest_of, note, put
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 WORD = st.tuples(

@@ -8,7 +8,7 @@ from greenlang_secrets import PLATFORM
 from greenlang_secrets.catalogue import Catalogue
 from greenlang_secrets.rotation_model import ConsumerKind
 from support.catalogues import Place
-from support.kept_rotations import ACME, GLOBEX, report
+from support.rotation_rows import ACME, GLOBEX, report
 
 
 async def test_who_uses_an_older_version_is_behind(catalogue: Catalogue) -> None:

@@ -8,7 +8,7 @@ from greenlang_secrets import PLATFORM
 from greenlang_secrets.catalogue import Catalogue
 from greenlang_secrets.rotation_model import RotationOutcome
 from support.catalogues import Place
-from support.kept_rotations import ACME, GLOBEX, run
+from support.rotation_rows import ACME, GLOBEX, run
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from greenlang_secrets.rotation_model import (
     RotationTrigger,
 )
 from support.catalogues import Place
-from support.kept_rotations import ACME, DAILY, GLOBEX, ago, digest_of, note, put
+from support.rotation_rows import ACME, DAILY, GLOBEX, ago, digest_of, note, put
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

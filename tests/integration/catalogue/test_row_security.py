@@ -18,7 +18,7 @@ from greenlang_secrets.paths import Scope
 from greenlang_secrets.rotation_model import RotationRow
 from support.audit_records import event, records
 from support.catalogues import Place
-from support.kept_rotations import digest_of, note, put, report, run
+from support.rotation_rows import digest_of, note, put, report, run
 
 ACME, GLOBEX = (Tenant(TenantId(name)) for name in ("acme", "globex"))
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -398,13 +398,8 @@ def endpoints() -> Rows:
 
 
 def parameters() -> Rows:
-    """Method, address and query parameter; rotation's are not read in this version."""
-    return {
-        (row.method, _address(row), name)
-        for row in _endpoints()
-        if row not in rotation_routes.ENDPOINTS
-        for name in row.parameters
-    }
+    """Method, address and query parameter."""
+    return {(row.method, _address(row), name) for row in _endpoints() for name in row.parameters}
 
 
 def _endpoints() -> tuple[Endpoint, ...]:

@@ -300,7 +300,9 @@ def _unknown_options(words: list[str]) -> Iterator[str]:
     if command is None:
         yield f"command {words[0]}"
         return
-    if isinstance(command, click.Group):
+    while isinstance(command, click.Group):
+        if command.invoke_without_command and len(words) == 1:
+            break
         words = [" ".join(words[:2]), *words[2:]]
         command = tree.get(f"{PROGRAM} {words[0]}")
         if command is None:
@@ -341,6 +343,8 @@ def test_shell_of_a_page_names_what_there_is(page: Path) -> None:
         ("greenlang-secrets get a --fly", "option get --fly"),
         ("greenlang-secrets audit fly", "command audit fly"),
         ("greenlang-secrets audit tail --fly", "option audit tail --fly"),
+        ("greenlang-secrets rotation schedule fly", "command rotation schedule fly"),
+        ("greenlang-secrets rotation schedule set --fly", "option rotation schedule set --fly"),
         ("curl http://127.0.0.1:8750/fly", "address http://127.0.0.1:8750/fly"),
         (
             "curl http://127.0.0.1:8750/api/v1/secrets/a//b",

@@ -21,6 +21,13 @@ import click
 from greenlang_secrets.access import SERVICE, TenantContext
 from greenlang_secrets.cli.catalogue import installed
 from greenlang_secrets.cli.output import json_option, show, table
+from greenlang_secrets.cli.rotation_documents import (
+    consumer_document,
+    moment,
+    policy_document,
+    shown,
+    standing_document,
+)
 from greenlang_secrets.paths import PLATFORM, Scope, Tenant, TenantId
 from greenlang_secrets.rotation_model import (
     ConsumerReport,
@@ -100,7 +107,7 @@ def rotate(
         "state": standing.state.value,
         "base_version": standing.base_version,
         "version": standing.version,
-        "old_valid_until": _moment(standing.old_valid_until),
+        "old_valid_until": moment(standing.old_valid_until),
     }
     show(document, _told(path, standing), as_json=as_json)
 
@@ -133,7 +140,7 @@ def _told(path: str, standing: RotationStanding) -> str:
     if standing.version is None:
         return f"{path}: {standing.state.value}; a running service goes on with it"
     until = standing.old_valid_until
-    old = "" if until is None else f"; the old one is valid until {_moment(until)}"
+    old = "" if until is None else f"; the old one is valid until {moment(until)}"
     return f"{path} is now at version {standing.version}{old}"
 
 
@@ -154,9 +161,9 @@ def status(path: str | None, *, state: str | None, tenant: str | None, as_json: 
     wanted = None if state is None else RotationState(state)
     with installed():
         rows, behind = asyncio.run(_status(path, _scope(tenant), wanted))
-    items = [_standing(row) for row in rows]
+    items = [standing_document(row) for row in rows]
     if path is not None and items:
-        items[0]["consumers_behind"] = [_consumer(report) for report in behind]
+        items[0]["consumers_behind"] = [consumer_document(report) for report in behind]
     if as_json:
         show({"items": items}, "", as_json=True)
         return
@@ -200,12 +207,12 @@ def schedule(context: click.Context, *, tenant: str | None, as_json: bool) -> No
         return
     with installed():
         rows = asyncio.run(_schedule(_scope(tenant)))
-    items = [_policy(row) for row in rows]
+    items = [policy_document(row) for row in rows]
     if as_json:
         show({"items": items}, "", as_json=True)
         return
     columns = ("path", "type", "kind", "interval_seconds", "enabled", "next_due", "last_success")
-    table(columns, [[_shown(item.get(column)) for column in columns] for item in items])
+    table(columns, [[shown(item.get(column)) for column in columns] for item in items])
 
 
 async def _schedule(scope: Scope) -> list[RotationRow]:
@@ -264,8 +271,8 @@ def set_(
                 ),
             )
         )
-    due = _moment(row.standing.next_due) or "never by schedule"
-    show(_policy(row), f"{path}: next rotation {due}", as_json=as_json)
+    due = moment(row.standing.next_due) or "never by schedule"
+    show(policy_document(row), f"{path}: next rotation {due}", as_json=as_json)
 
 
 async def _set(path: str, scope: Scope, policy: Callable[[float], RotationPolicy]) -> RotationRow:
@@ -342,62 +349,6 @@ def _pairs(given: Sequence[str]) -> Mapping[str, str]:
             raise click.UsageError(f"Setting {number} is not K=V, or is there twice.")
         settings[key] = value
     return settings
-
-
-def _standing(row: RotationRow) -> dict[str, object]:
-    standing = row.standing
-    return {
-        "path": row.path,
-        "type": row.secret_type.value,
-        "state": standing.state.value,
-        "rotation_id": standing.rotation_id,
-        "version": standing.version,
-        "last_success": _moment(standing.last_success),
-        "next_due": _moment(standing.next_due),
-        "attempts": standing.attempts,
-        "last_error": standing.error_code,
-        "old_valid_until": _moment(standing.old_valid_until),
-    }
-
-
-def _policy(row: RotationRow) -> dict[str, object]:
-    policy = row.policy
-    return {
-        "path": row.path,
-        "type": row.secret_type.value,
-        "kind": policy.kind.value,
-        "interval_seconds": round(policy.interval),
-        "enabled": policy.enabled,
-        "overlap_seconds": policy.overlap,
-        "consumers_wait_seconds": policy.consumers_wait,
-        "settings": dict(policy.settings),
-        "next_due": _moment(row.standing.next_due),
-        "last_success": _moment(row.standing.last_success),
-    }
-
-
-def _consumer(report: ConsumerReport) -> dict[str, object]:
-    return {
-        "consumer": report.consumer,
-        "kind": report.kind.value,
-        "instance": report.instance,
-        "version": report.version,
-        "seen_at": _moment(report.seen_at),
-    }
-
-
-def _shown(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return str(value).lower()
-        case _:
-            return str(value)
-
-
-def _moment(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat(timespec="seconds")
 
 
 @contextmanager

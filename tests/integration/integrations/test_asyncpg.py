@@ -30,7 +30,6 @@ async def test_no_query_fails_while_users_alternate(secrets, app):
 
     assert load.failed == []
     assert load.users == {app.now, app.before}
-    assert load.answered > 100
 
 
 async def test_control_a_fixed_login_fails_once_its_user_is_cut_off(secrets, app):

@@ -45,7 +45,7 @@ async def alternate(secrets: gs.SecretsService, users):
 
 async def sessions(users, user: str) -> int:
     """How many connections the server has of a user."""
-    return str(await users[0].run("CLIENT LIST")).count(f"user={user} ")
+    return [each["user"] for each in await users[0].run("CLIENT LIST")].count(user)
 
 
 def whoami(client: Redis):
@@ -107,6 +107,7 @@ async def test_idle_connections_are_replaced(secrets, users, alternate):
     """After a change nobody's connection of the old user stays, though no command is sent."""
     async with await create_client(secrets, "cache/app") as client:
         await asyncio.gather(*(client.ping() for _ in range(3)))
+        assert await sessions(users, users[0].name) == 3
         now = await alternate()
         await until(lambda: gone(users, users[0].name))
         await until(lambda: open_are(users, now, 3))

@@ -143,6 +143,23 @@ async def test_refused_login_is_tried_with_what_vault_holds(secrets, users, clie
         assert await redis.execute_command("ACL WHOAMI") == other.name
 
 
+async def test_login_that_vault_cannot_better_is_refused(secrets, users, alternate):
+    """Where Vault holds the same login, the driver's error is the caller's."""
+    async with await create_client(secrets, "cache/app") as client:
+        await users[0].run("ACL SETUSER", users[0].name, "off")
+        with pytest.raises(AuthenticationError):
+            await client.ping()
+
+
+async def test_connections_outlive_a_deleted_secret(secrets, users, alternate):
+    """While there is no secret, open connections go on."""
+    async with await create_client(secrets, "cache/app") as client:
+        await client.ping()
+        await secrets.delete("cache/app")
+
+        assert await client.ping()
+
+
 async def test_unreachable_server_is_an_error_and_holds_nothing(secrets, users):
     """Without a server a command fails as the driver says; closing gives the secret up."""
     one, _ = users

@@ -139,11 +139,22 @@ def database(environment, vault_server, postgres_server) -> Iterator[None]:
             "data": {"username": "u", "password": "p", "database": "postgres", **place}
         },
         f"{kv}/metadata/greenlang/database/orders": {"custom_metadata": {"type": "database"}},
+        f"{kv}/data/greenlang/database/billing": {
+            "data": {
+                "username": "billing_a",
+                "password": "first",
+                "database": "postgres",
+                **place,
+            }
+        },
+        f"{kv}/metadata/greenlang/database/billing": {"custom_metadata": {"type": "database"}},
     }
 
     async def prepare() -> None:
         connection = await asyncpg.connect(postgres_server.url)
-        await connection.execute("DROP ROLE IF EXISTS docs_reports")
+        await connection.execute("DROP ROLE IF EXISTS docs_reports, billing_a, billing_b")
+        await connection.execute("CREATE ROLE billing_a WITH LOGIN PASSWORD 'first'")
+        await connection.execute("CREATE ROLE billing_b WITH LOGIN PASSWORD 'second'")
         await connection.execute("CREATE ROLE docs_reports WITH LOGIN PASSWORD 'first'")
         await connection.close()
         for path, body in writes.items():

@@ -49,7 +49,10 @@ class FollowingEngine(AsyncEngine):
             entry.invalidate()
 
     def _outdated(self, entry: ConnectionPoolEntry) -> bool:
-        made_with = self._made_with.get(entry.driver_connection)
+        connection = entry.driver_connection
+        if connection is None:  # it is closed, by a cancelled query for one
+            return False
+        made_with = self._made_with.get(connection)
         return made_with is not None and self._logins.outdated(made_with)
 
     async def replace_connections(self) -> None:

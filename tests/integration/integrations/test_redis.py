@@ -45,7 +45,7 @@ async def alternate(secrets: gs.SecretsService, users):
 
 async def sessions(users, user: str) -> int:
     """How many connections the server has of a user."""
-    return str(await users[0].run("CLIENT LIST")).count(f"user={user} ")
+    return [each["user"] for each in await users[0].run("CLIENT LIST")].count(user)
 
 
 def whoami(client: Redis):
@@ -107,6 +107,7 @@ async def test_idle_connections_are_replaced(secrets, users, alternate):
     """After a change nobody's connection of the old user stays, though no command is sent."""
     async with await create_client(secrets, "cache/app") as client:
         await asyncio.gather(*(client.ping() for _ in range(3)))
+        assert await sessions(users, users[0].name) == 3
         now = await alternate()
         await until(lambda: gone(users, users[0].name))
         await until(lambda: open_are(users, now, 3))
@@ -140,6 +141,23 @@ async def test_refused_login_is_tried_with_what_vault_holds(secrets, users, clie
         await one.run("ACL SETUSER", one.name, "off")
 
         assert await redis.execute_command("ACL WHOAMI") == other.name
+
+
+async def test_login_that_vault_cannot_better_is_refused(secrets, users, alternate):
+    """Where Vault holds the same login, the driver's error is the caller's."""
+    async with await create_client(secrets, "cache/app") as client:
+        await users[0].run("ACL SETUSER", users[0].name, "off")
+        with pytest.raises(AuthenticationError):
+            await client.ping()
+
+
+async def test_connections_outlive_a_deleted_secret(secrets, users, alternate):
+    """While there is no secret, open connections go on."""
+    async with await create_client(secrets, "cache/app") as client:
+        await client.ping()
+        await secrets.delete("cache/app")
+
+        assert await client.ping()
 
 
 async def test_unreachable_server_is_an_error_and_holds_nothing(secrets, users):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from greenlang_secrets.credentials import (
         ApiKey,
+        ApiKeyVerifier,
         Bound,
         DatabaseCredentials,
         EncryptionKey,
@@ -97,6 +98,7 @@ __all__ = [
     "AccessDenied",
     "AncestorIsSecret",
     "ApiKey",
+    "ApiKeyVerifier",
     "AuditUnavailable",
     "AuthConfig",
     "AuthenticationLost",
@@ -181,6 +183,7 @@ __all__ = [
 
 _HOME = {
     "ApiKey": "credentials",
+    "ApiKeyVerifier": "credentials",
     "Bound": "credentials",
     "DatabaseCredentials": "credentials",
     "EncryptionKey": "credentials",

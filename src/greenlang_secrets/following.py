@@ -181,7 +181,7 @@ class Followed:
     def _take(self, value: Secret, asked_at: float) -> None:
         shared = self._shared
         if self._value is None:
-            self.changes = Changes(value)
+            self.changes = Changes(value, mark=_version)
             self.begun.set()
         elif _precedes(value, self._value):
             self._ask_within(shared.period)
@@ -227,6 +227,10 @@ def _precedes(value: Secret, known: Secret) -> bool:
     secret that was made anew begins with version 1, and later.
     """
     return value.version < known.version and value.created_at <= known.created_at
+
+
+def _version(secret: Secret) -> int:
+    return secret.version
 
 
 class Followers:
@@ -320,6 +324,13 @@ class Followers:
         """Return whether just this version is held fresh: it was read after it was written."""
         held = self.cache.held_fresh((scope, path, None))
         return held is not None and held.version == version and held.created_at == created_at
+
+    def version_of(self, scope: Hashable, path: Hashable) -> int | None:
+        """Return the oldest version that somebody who follows a path was given last; None if nobody
+        follows it, or nobody has been given anything.
+        """
+        followed = self._followed.get((scope, path))
+        return followed.changes.given if followed is not None and followed.begun.is_set() else None
 
     def revalidate(self, scope: Hashable, path: Hashable) -> None:
         """Hold nothing of a path for fresh any more, and have it read at once if somebody follows it.

@@ -35,11 +35,22 @@ class Changes(Generic[T]):
         closed: whether no more will come.
     """
 
-    def __init__(self, first: T) -> None:
+    def __init__(self, first: T, *, mark: Callable[[T], int] = lambda _: 0) -> None:
+        """`mark` gives what `given` tells of a value, such as its version."""
         self.newest = first
         self.number = 0
         self.closed = False
+        self._mark = mark
         self._waiting: set[anyio.Event] = set()
+        self._followers: WeakSet[Follower[T]] = WeakSet()
+
+    @property
+    def given(self) -> int:
+        """The least mark of what was given last to those who follow; the newest's, if all of them
+        have that, or have not been given anything.
+        """
+        behind = [each.mark for each in self._followers if each.is_behind]
+        return min((mark for mark in behind if mark is not None), default=self.mark())
 
     def publish(self, value: T) -> None:
         """Make `value` the newest and wake who follows."""
@@ -72,12 +83,23 @@ class Changes(Generic[T]):
         """Return an iterator over the newest value now (unless `newest` is False), and then each
         time it has changed, until `close`.
         """
-        return Follower(self, -1 if newest else self.number, handle)
+        follower = Follower(self, -1 if newest else self.number, handle)
+        if not newest:
+            follower.mark = self.mark()
+        self._followers.add(follower)
+        return follower
+
+    def mark(self) -> int:
+        """The newest value's mark."""
+        return self._mark(self.newest)
 
 
 class Follower(AsyncIterator[T]):
     """One who follows `Changes`; `seen` is the number of the last change it knows of, and `handle`
     lives for as long as it follows.
+
+    Attributes:
+        mark: of the value it was given last; None before the first.
 
     On cancellation: a cancelled step has taken nothing, and the next one goes on from there.
     """
@@ -87,6 +109,7 @@ class Follower(AsyncIterator[T]):
         self._handle = handle
         self._seen = seen
         self._stopped = False
+        self.mark: int | None = None
         self._waiting: set[anyio.Event] = set()
 
     async def __anext__(self) -> T:
@@ -94,6 +117,7 @@ class Follower(AsyncIterator[T]):
         while not self._stopped:
             if self._seen != changes.number:
                 self._seen = changes.number
+                self.mark = changes.mark()
                 return changes.newest
             if changes.closed:
                 break
@@ -104,6 +128,11 @@ class Follower(AsyncIterator[T]):
             finally:
                 self._waiting.discard(woken)
         raise StopAsyncIteration
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it goes on, and has not been given the newest value yet."""
+        return not self._stopped and self._seen != self._changes.number
 
     def stop(self) -> None:
         """End this iteration, and no other; a second call does nothing."""

@@ -18,6 +18,7 @@ from greenlang_secrets.access import SERVICE, Action, Principal, TenantContext
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.consumers import ConsumerRegistry
 from greenlang_secrets.credentials import DatabaseCredentials, TlsCertificate
 from greenlang_secrets.errors import SecretsError, VaultError
 from greenlang_secrets.following import Followers
@@ -44,6 +45,7 @@ class SecretsService(SecretsView):
         cache: the cache; `cache.stats()` counts.
         leases: what is held under a lease.
         followers: who follows which secret; `followers.changed` is for whoever knows of one.
+        consumers: who in this process uses what is rotated, for the ledger of the rotation.
         tally: what telemetry exports.
     """
 
@@ -64,12 +66,14 @@ class SecretsService(SecretsView):
             on_answer=lambda *answer: self.followers.learn(*answer),  # noqa: PLW0108  # made below
         )
         self.followers = Followers(self.cache, supervisor, config.cache, lives_for=_lives_for)
+        self.consumers = ConsumerRegistry(watched=self.followers.version_of)
         super().__init__(
             Core(
                 config=config,
                 client=client,
                 cache=self.cache,
                 followers=self.followers,
+                consumers=self.consumers,
                 tally=self.tally,
             ),
             TenantContext(principal=SERVICE, scope=PLATFORM),

@@ -70,6 +70,10 @@ async def read(call: Call) -> Answer:
     if known is not None and version is None and known.match(secret.version):
         secret, waited = await changed(call, secret, known)
 
+    if version is None:
+        principal = call.acting.principal.subject
+        consumers = call.state["service"].consumers
+        consumers.read(call.acting.scope, call.path, principal=principal, version=secret.version)
     call.noted.version = secret.version
     call.noted.secret_type = secret.type
     call.noted.cache = _source(secret, began)

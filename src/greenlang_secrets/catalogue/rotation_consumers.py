@@ -7,11 +7,11 @@ there again. One that says `lives_for=0` has left.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Interval, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
@@ -19,6 +19,7 @@ from greenlang_secrets.catalogue.database import Database
 from greenlang_secrets.catalogue.purging import purge_expired
 from greenlang_secrets.catalogue.rotation_rows import report_of
 from greenlang_secrets.catalogue.tables import (
+    Moment,
     rotation_clock,
     rotation_consumers,
     rotation_policies,
@@ -32,6 +33,11 @@ from greenlang_secrets.rotation_model import ConsumerReport
 
 __all__ = ["RotationConsumers"]
 
+_GIVEN: Final = ("path", "consumer", "kind", "principal", "instance", "version", "lives_for")
+_CHANGED: Final = (*_GIVEN[2:], "seen_at", "expires_at")
+_LONGEST: Final = 512  # characters of a consumer's name
+_BATCH: Final = 500  # rows of one transaction: far from its deadline
+
 
 class RotationConsumers:
     """Reads and writes what consumers say of themselves.
@@ -42,16 +48,18 @@ class RotationConsumers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert: Any = (
-            postgresql.insert if database.config.kind == "postgresql" else sqlite.insert
-        )
+        self._postgresql = database.config.kind == "postgresql"
+        self._insert: Any = postgresql.insert if self._postgresql else sqlite.insert
 
     async def report(self, reports: Sequence[ConsumerReport]) -> None:
-        """Note what consumers use: one transaction for each scope, whose last word counts."""
+        """Note what consumers use; of two words of one consumer the last counts. What was noted
+        before a failure stays so.
+        """
         ordered = sorted(reports, key=_order)  # one order: no deadlock
         for _, group in groupby(ordered, key=lambda report: tenant_id_of(report.scope)):
             of_scope = list(group)
-            await self._report(of_scope[0].scope, of_scope)
+            for first in range(0, len(of_scope), _BATCH):
+                await self._report(of_scope[0].scope, of_scope[first : first + _BATCH])
 
     async def behind(self, scope: Scope, path: str, *, version: int) -> list[ConsumerReport]:
         """Return the live consumers that use an older version, by their name."""
@@ -103,34 +111,40 @@ class RotationConsumers:
         last = {(report.path, report.consumer): report for report in reports}
 
         async def work(transaction: Transaction) -> None:
-            statement = self._insert(rotation_consumers).values(
-                [
-                    {
-                        "tenant_id": transaction.tenant_id,
-                        "path": report.path,
-                        "consumer": storable(report.consumer),
-                        "kind": report.kind.value,
-                        "principal": storable(report.principal),
-                        "instance": storable(report.instance),
-                        "version": report.version,
-                        "lives_for": report.lives_for,
-                        "seen_at": transaction.now(),
-                        "expires_at": transaction.now(timedelta(seconds=report.lives_for)),
-                    }
-                    for report in last.values()
-                ]
-            )
-            names = ("kind", "principal", "instance", "version", "lives_for", "seen_at")
             table = rotation_consumers
+            statement = self._insert(table).values(
+                tenant_id=transaction.tenant_id,
+                seen_at=transaction.now(),
+                # SQLite is on this machine, and adds no interval to a moment.
+                expires_at=transaction.now() + bindparam("given_life", type_=Interval)
+                if self._postgresql
+                else bindparam("given_life", type_=Moment),
+                **{name: bindparam(f"given_{name}") for name in _GIVEN},
+            )
             await transaction.execute(
                 statement.on_conflict_do_update(
                     index_elements=list(table.primary_key),
-                    set_={name: statement.excluded[name] for name in (*names, "expires_at")},
+                    set_={name: statement.excluded[name] for name in _CHANGED},
                     where=table.c.tenant_id == transaction.tenant_id,
-                )
+                ),
+                [self._given(report) for report in last.values()],
             )
 
         await self._database.run(work, scope=scope, writes=True)
+
+    def _given(self, report: ConsumerReport) -> dict[str, Any]:
+        life = timedelta(seconds=report.lives_for)
+        row = {
+            "path": report.path,
+            "consumer": storable(report.consumer)[:_LONGEST],
+            "kind": report.kind.value,
+            "principal": storable(report.principal),
+            "instance": storable(report.instance),
+            "version": report.version,
+            "lives_for": report.lives_for,
+            "life": life if self._postgresql else datetime.now(UTC) + life,
+        }
+        return {f"given_{name}": value for name, value in row.items()}
 
 
 def _order(report: ConsumerReport) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from greenlang_secrets.credentials.api_key import ApiKey
+from greenlang_secrets.credentials.api_key_verifier import ApiKeyVerifier
 from greenlang_secrets.credentials.database import DatabaseCredentials
 from greenlang_secrets.credentials.encryption import Bound, EncryptionKey, key_named_by
 from greenlang_secrets.credentials.origin import Credentials
@@ -21,6 +22,7 @@ from greenlang_secrets.model import Secret, SecretType
 
 __all__ = [
     "ApiKey",
+    "ApiKeyVerifier",
     "Bound",
     "Credentials",
     "DatabaseCredentials",

@@ -1,7 +1,7 @@
-"""When a certificate ends, read from the certificate itself.
+"""When a certificate ends, and its serial number, read from the certificate itself.
 
-The standard library shows a certificate's dates of a connection only, and a dependency for one
-date is too much. So this walks the few fields of DER before it (RFC 5280, 4.1) and no others.
+The standard library shows a certificate's fields of a connection only, and a dependency for two
+of them is too much. So this walks the few fields of DER before it (RFC 5280, 4.1) and no others.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import ssl
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["not_after_of"]
+__all__ = ["not_after_of", "serial_of"]
 
 _SEQUENCE: Final = 0x30
+_INTEGER: Final = 0x02
 _VERSION: Final = 0xA0
 _TIMES: Final = {0x17: 13, 0x18: 15}
 """UTCTime and GeneralizedTime, and their octets: ``YYMMDDHHMMSSZ``, ``YYYYMMDDHHMMSSZ``."""
@@ -24,15 +25,32 @@ def not_after_of(pem: str) -> datetime:
     Raises:
         ValueError: it is no certificate.
     """
-    certificate, _ = _element(ssl.PEM_cert_to_DER_cert(pem.strip() + "\n"), _SEQUENCE)
-    fields, _ = _element(certificate, _SEQUENCE)  # TBSCertificate
-    if fields[:1] == bytes([_VERSION]):
-        _, fields = _element(fields, _VERSION)
+    fields = _from_serial_on(pem)
     for _ in range(3):  # serial number, algorithm, issuer
         _, fields = _element(fields)
     validity, _ = _element(fields, _SEQUENCE)
     _, after = _element(validity)
     return _time(after)
+
+
+def serial_of(pem: str) -> str:
+    """Return a certificate's serial number as Vault writes it: hex pairs joined by ``:``.
+
+    Raises:
+        ValueError: it is no certificate.
+    """
+    number, _ = _element(_from_serial_on(pem), _INTEGER)
+    # A zero octet in front only says that the number is not negative.
+    return (number.lstrip(b"\0") or b"\0").hex(":")
+
+
+def _from_serial_on(pem: str) -> bytes:
+    """The fields of TBSCertificate, without the version."""
+    certificate, _ = _element(ssl.PEM_cert_to_DER_cert(pem.strip() + "\n"), _SEQUENCE)
+    fields, _ = _element(certificate, _SEQUENCE)
+    if fields[:1] == bytes([_VERSION]):
+        _, fields = _element(fields, _VERSION)
+    return fields
 
 
 def _element(octets: bytes, tag: int | None = None) -> tuple[bytes, bytes]:

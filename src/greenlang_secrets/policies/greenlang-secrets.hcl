@@ -69,6 +69,18 @@ path "database/creds/greenlang-readwrite" {
   capabilities = ["read"]
 }
 
+# Rotation of static roles: of those only whose names begin so. The first is asked when a policy is
+# set; `rotate-role` gives the account a new password at once.
+path "database/static-roles/greenlang-*" {
+  capabilities = ["read"]
+}
+path "database/static-creds/greenlang-*" {
+  capabilities = ["read"]
+}
+path "database/rotate-role/greenlang-*" {
+  capabilities = ["update"]
+}
+
 # An account that nobody uses any more is dropped at once, by the id of its lease, which cannot be
 # guessed. Renewing leases is in the policy `default`; ending them by prefix is not ours.
 path "sys/leases/revoke" {

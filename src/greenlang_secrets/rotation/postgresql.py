@@ -36,6 +36,7 @@ from greenlang_secrets.rotation.postgresql_fence import (
     misfit,
 )
 from greenlang_secrets.rotation.postgresql_login import PostgresqlLogin, log_in, on_postgresql
+from greenlang_secrets.rotation.requirements import check_kind
 from greenlang_secrets.rotation.scram import scram_verifier
 from greenlang_secrets.rotation.targets import (
     AllowedTargets,
@@ -51,6 +52,7 @@ __all__ = ["PostgresqlRotation"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 _PASSWORD_OCTETS: Final = 32
+_SETTINGS: Final = ("users", "owner", "admin", "terminate", "tls", "ca")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,7 @@ class PostgresqlRotation:
             RotationFailed: the server is away, or a login does not work.
             VaultError: the administrator's secret cannot be read.
         """
+        check_kind(subject, self.kind, *_SETTINGS)
         path, settings = subject.path, subject.policy.settings
         pair = _Pair.of(settings, path=path)
         login = PostgresqlLogin.of(subject.data, settings, path=path)

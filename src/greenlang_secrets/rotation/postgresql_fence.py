@@ -29,10 +29,11 @@ SELECT set_config('search_path', 'pg_catalog, pg_temp', true),
 # number is nobody else's: "gls_fenc" in ASCII.
 _ALONE: Final = "SELECT pg_advisory_xact_lock(x'676c735f66656e63'::bigint)"
 
-# Whoever owns the table could have a trigger in it, which would act with our rights.
+# Whoever owns the table could have a trigger in it, which would act with our rights: the role that
+# the application's users act as could, also where the administrator inherits its rights.
 _FOUND: Final = """
 SELECT n.oid IS NOT NULL AS has_schema, c.oid IS NOT NULL AS has_table,
-       bool_and(pg_has_role(current_user, o.owner, 'USAGE') OR r.rolsuper) AS is_ours
+       bool_and(r.rolname = current_user OR r.rolsuper) AS is_ours
   FROM (SELECT 'gls_rotation' AS schema) AS wanted
   LEFT JOIN pg_namespace n ON n.nspname = wanted.schema
   LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'gls_fence'

@@ -27,6 +27,7 @@ from greenlang_secrets.paths import KvPath, Scope, SecretPath
 from greenlang_secrets.rotation.candidate import with_login
 from greenlang_secrets.rotation.handler import Prepared, Rotation, Subject
 from greenlang_secrets.rotation.redis_login import RedisLogin, driver_errors, on_redis
+from greenlang_secrets.rotation.requirements import check_kind
 from greenlang_secrets.rotation.targets import AllowedTargets, admin_path, read_admin
 from greenlang_secrets.rotation_model import RotationKind
 from greenlang_secrets.sensitive import SecretMap, SecretValue
@@ -35,6 +36,7 @@ from greenlang_secrets.vault.client import VaultClient
 __all__ = ["RedisRotation"]
 
 _PASSWORD_OCTETS: Final = 32
+_SETTINGS: Final = ("admin", "ca")
 _TRIES: Final = 5  # of a transaction that another owner's came before; two owners are the most
 _NO_FILE: Final = "not configured to use an ACL file"  # what a server says that has none
 
@@ -66,6 +68,7 @@ class RedisRotation:
             RotationFailed: the server is away, or a login does not work.
             VaultError: the administrator's secret cannot be read.
         """
+        check_kind(subject, self.kind, *_SETTINGS)
         path, settings = subject.path, subject.policy.settings
         login = RedisLogin.of(subject.data, settings, path=path)
         name = _ordinary(login, path)

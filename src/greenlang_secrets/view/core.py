@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from greenlang_secrets.access import Action, TenantContext, decide
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
+from greenlang_secrets.consumers import ConsumerRegistry
 from greenlang_secrets.credentials import TypedSecret
 from greenlang_secrets.following import Followers
 from greenlang_secrets.model import Secret
@@ -23,6 +24,7 @@ class Core:
     """What all views of one service share.
 
     Attributes:
+        consumers: who in this process uses what is rotated.
         typed: what secrets were read into, for as long as each of them lives in the cache or
             anywhere else.
     """
@@ -31,6 +33,7 @@ class Core:
     client: VaultClient
     cache: SecretCache[Secret]
     followers: Followers
+    consumers: ConsumerRegistry
     tally: Tally
     typed: WeakKeyDictionary[Secret, TypedSecret] = field(default_factory=WeakKeyDictionary)
 

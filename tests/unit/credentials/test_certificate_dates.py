@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenlang_secrets.credentials.certificate_dates import not_after_of
+from greenlang_secrets.credentials.certificate_dates import not_after_of, serial_of
 
 KEYS = {
     "ec": ec.generate_private_key(ec.SECP256R1()),
@@ -19,7 +19,9 @@ KEYS = {
 }
 
 
-def certificate(not_after: datetime, *, key: str = "ec", name: str = "a") -> str:
+def certificate(
+    not_after: datetime, *, key: str = "ec", name: str = "a", serial: int | None = None
+) -> str:
     own = KEYS[key]
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)] * 8)
     made = (
@@ -27,7 +29,7 @@ def certificate(not_after: datetime, *, key: str = "ec", name: str = "a") -> str
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(own.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(datetime(1960, 1, 1, tzinfo=UTC))
         .not_valid_after(not_after)
         .sign(own, hashes.SHA256())
@@ -113,3 +115,20 @@ def test_damaged_certificate_is_read_or_refused(data: st.DataObject) -> None:
 
 
 DAMAGED = certificate(datetime(2030, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "01"), (0x7F, "7f"), (0x80, "80"), (0x1234, "12:34"), (0xFF00FF, "ff:00:ff")],
+)
+def test_serial_number_is_written_as_vault_writes_it(number: int, text: str) -> None:
+    """Hex pairs joined by colons, without the octet that only says "not negative"."""
+    pem = certificate(datetime(2030, 1, 1, tzinfo=UTC), serial=number)
+
+    assert serial_of(pem) == text
+
+
+def test_serial_number_of_no_certificate_is_refused() -> None:
+    """What is no certificate has no number."""
+    with pytest.raises(ValueError):  # noqa: PT011  # it says no more
+        serial_of("no certificate")

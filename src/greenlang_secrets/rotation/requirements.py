@@ -1,0 +1,166 @@
+"""What a kind of rotation asks of a secret and its policy, and how it is told what is wrong.
+
+Each check raises `NotRotatable` with a text that says what to change. Texts name settings and
+fields, and never show what a field holds.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from greenlang_secrets.errors import NotRotatable, RotationFailed
+from greenlang_secrets.model import SecretType
+from greenlang_secrets.paths import Platform
+from greenlang_secrets.rotation.handler import Rotation, Subject
+from greenlang_secrets.rotation_model import RotationKind
+from greenlang_secrets.sensitive import SecretMap, SecretValue
+
+__all__ = [
+    "JITTER",
+    "candidate_of",
+    "check_kind",
+    "current_of",
+    "duration",
+    "field",
+    "overlap_of",
+    "seconds",
+    "setting",
+    "switch",
+    "values_of",
+]
+
+JITTER: Final = 1.05
+"""An interval is lengthened by 5 % at most, so that not everything is rotated at once."""
+
+_SECONDS: Final = re.compile(r"([1-9][0-9]{0,9})([smhd]?)\Z")
+_UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def check_kind(subject: Subject, kind: RotationKind, *settings: str) -> None:
+    """Return if a secret of this type and scope is rotated so, with no settings but these.
+
+    Raises:
+        NotRotatable: it is not, or there is a setting that the kind does not know.
+    """
+    types = kind.secret_types
+    if types and subject.type not in types:
+        raise NotRotatable(
+            f"The kind {kind.value!r} rotates secrets of the type {_listed(types)}, and this one "
+            f"is declared as {subject.type.value!r}; declare it, or choose another kind.",
+            path=subject.path,
+        )
+    if kind.platform_only and not isinstance(subject.scope, Platform):
+        raise NotRotatable(
+            f"The kind {kind.value!r} is for the platform's secrets; choose another kind for "
+            "a tenant's.",
+            path=subject.path,
+        )
+    unknown = sorted(subject.policy.settings.keys() - set(settings))
+    if unknown:
+        known = f"it knows {', '.join(sorted(settings))}" if settings else "it knows none"
+        raise NotRotatable(
+            f"The kind {kind.value!r} has no setting {unknown[0]!r}; {known}.", path=subject.path
+        )
+
+
+def _listed(types: frozenset[SecretType]) -> str:
+    return " or ".join(repr(each.value) for each in sorted(types))
+
+
+def setting(subject: Subject, name: str, meaning: str) -> str:
+    """Return a setting that must be there; `meaning` says what it is, for the error.
+
+    Raises:
+        NotRotatable: it is missing or empty.
+    """
+    text = subject.policy.settings.get(name, "")
+    if not text:
+        raise NotRotatable(f"Set {name!r}: {meaning}.", path=subject.path)
+    return text
+
+
+def seconds(subject: Subject, name: str, meaning: str) -> float:
+    """Return a setting that must be there, a duration such as ``90``, ``30m``, ``72h`` or ``7d``.
+
+    Raises:
+        NotRotatable: it is missing, or is no duration.
+    """
+    try:
+        return duration(setting(subject, name, meaning))
+    except ValueError:
+        raise NotRotatable(
+            f"{name!r} is a duration such as 3600, 30m, 72h or 7d.", path=subject.path
+        ) from None
+
+
+def duration(text: str) -> float:
+    """Return the seconds of a duration such as ``90``, ``30m``, ``72h`` or ``7d``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _SECONDS.match(text)
+    if found is None:
+        raise ValueError("no duration")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def switch(subject: Subject, name: str) -> bool:
+    """Return a setting that is ``true`` or ``false``; False where it is missing.
+
+    Raises:
+        NotRotatable: it is another text.
+    """
+    text = subject.policy.settings.get(name, "false")
+    if text not in {"true", "false"}:
+        raise NotRotatable(f"{name!r} is true or false.", path=subject.path)
+    return text == "true"
+
+
+def field(subject: Subject, *names: str) -> str:
+    """Return the name of the first of these fields that the secret has and that is not empty.
+
+    Raises:
+        NotRotatable: it has none.
+    """
+    for name in names:
+        if subject.data.get(name):
+            return name
+    raise NotRotatable(
+        f"The secret has no field {' or '.join(map(repr, names))}; write it first.",
+        path=subject.path,
+    )
+
+
+def overlap_of(subject: Subject) -> float:
+    """Return the seconds for which the old credential stays valid after the promotion."""
+    overlap = subject.policy.overlap
+    return subject.promotion_gap if overlap is None else max(overlap, subject.promotion_gap)
+
+
+def current_of(rotation: Rotation) -> SecretMap:
+    """Return what the secret held when the rotation began.
+
+    Raises:
+        RotationFailed: that version is gone.
+    """
+    if rotation.current is None:
+        raise RotationFailed("incomplete", path=rotation.path)
+    return rotation.current
+
+
+def candidate_of(rotation: Rotation) -> SecretMap:
+    """Return the candidate.
+
+    Raises:
+        RotationFailed: there is none, though `prepare` or `apply` made one.
+    """
+    if rotation.candidate is None:
+        raise RotationFailed("incomplete", path=rotation.path)
+    return rotation.candidate
+
+
+def values_of(data: SecretMap) -> dict[str, SecretValue]:
+    """Return the fields of a secret, to make another version of."""
+    return {name: data[name] for name in data.keys()}  # noqa: SIM118  # a SecretMap is not iterated

@@ -57,9 +57,7 @@ class Target:
                 raise RotationFenced
             kept = {"passwords": {**state.passwords, user: password}, "fence": fence}
             try:
-                await self._kv.write(
-                    self._place, {"state": json.dumps(kept)}, cas=state.version
-                )
+                await self._kv.write(self._place, {"state": json.dumps(kept)}, cas=state.version)
             except VersionConflict:
                 continue
             return

@@ -73,9 +73,7 @@ class Looking:
         if (until := await self._consumers(record, now)) is not None:
             await desk.catalogue.rotations.wake(digest, until)
             return
-        await self._take(
-            record, taken_over(record, owner=desk.owner, now=now, config=desk.config)
-        )
+        await self._take(record, taken_over(record, owner=desk.owner, now=now, config=desk.config))
 
     async def _consumers(self, record: Record, now: datetime) -> datetime | None:
         """Return when to look again, if a live consumer still uses the credential before."""

@@ -245,9 +245,7 @@ class Operation:
             reason=following.reason,
         )
         desk = self._desk
-        await self._save(
-            begun(record, ask, owner=desk.owner, now=desk.clock(), config=desk.config)
-        )
+        await self._save(begun(record, ask, owner=desk.owner, now=desk.clock(), config=desk.config))
         await desk.begun(self.record)
         return True
 

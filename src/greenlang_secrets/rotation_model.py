@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.paths import Scope
@@ -20,6 +20,7 @@ __all__ = [
     "ClockRow",
     "ConsumerKind",
     "ConsumerReport",
+    "RotationHandle",
     "RotationKind",
     "RotationOutcome",
     "RotationPolicy",
@@ -271,6 +272,39 @@ class ClockRow:
     next_due: datetime | None
     last_success: datetime | None
     not_after: datetime | None
+
+
+class RotationHandle(Protocol):
+    """A rotation that was begun, as `SecretsView.rotate` gives it; `rotation.RotationRun` is it."""
+
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Of the secret, relative to its scope."""
+        ...
+
+    @property
+    def state(self) -> RotationState:
+        """Where it stands, as last seen here."""
+        ...
+
+    async def until(self, *states: RotationState, within: float) -> RotationStanding:
+        """Return how it stands once one of these states is reached or passed, or the operation is
+        over, and after `within` seconds in any case.
+        """
+        ...
+
+    async def promoted(self, *, within: float) -> RotationStanding:
+        """Return how it stands once the new credential is the current version.
+
+        Raises:
+            SecretsError: an attempt failed; it is tried again later.
+        """
+        ...
 
 
 class ConsumerKind(StrEnum):

@@ -28,6 +28,7 @@ from greenlang_secrets.paths import PLATFORM, FolderPath, KvPath, Tenant, Tenant
 from greenlang_secrets.telemetry import Tally
 from greenlang_secrets.vault import VaultClient
 from greenlang_secrets.view import Core, SecretsView
+from greenlang_secrets.view.core import Rotator
 
 __all__ = ["SecretsService"]
 
@@ -46,6 +47,7 @@ class SecretsService(SecretsView):
         leases: what is held under a lease.
         followers: who follows which secret; `followers.changed` is for whoever knows of one.
         consumers: who in this process uses what is rotated, for the ledger of the rotation.
+        rotator: where a rotation manager leaves its way in, for `rotate`.
         tally: what telemetry exports.
     """
 
@@ -67,6 +69,7 @@ class SecretsService(SecretsView):
         )
         self.followers = Followers(self.cache, supervisor, config.cache, lives_for=_lives_for)
         self.consumers = ConsumerRegistry(watched=self.followers.version_of)
+        self.rotator = Rotator()
         super().__init__(
             Core(
                 config=config,
@@ -75,6 +78,7 @@ class SecretsService(SecretsView):
                 followers=self.followers,
                 consumers=self.consumers,
                 tally=self.tally,
+                rotator=self.rotator,
             ),
             TenantContext(principal=SERVICE, scope=PLATFORM),
         )

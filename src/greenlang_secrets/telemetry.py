@@ -37,6 +37,7 @@ from greenlang_secrets.errors import (
     WrappingTokenUsed,
 )
 from greenlang_secrets.model import SecretType
+from greenlang_secrets.rotation_model import RotationOutcome
 
 __all__ = ["Instruments", "Outcome", "Result", "Tally", "result_of", "type_label"]
 
@@ -111,16 +112,28 @@ OperationKey = tuple[str, str, str]
 _SEED: Final[tuple[OperationKey, ...]] = tuple(
     (action.value, SecretType.GENERIC.value, result.value)
     for action in Action
-    if action not in {Action.STATUS, Action.ROTATE}
+    if action is not Action.STATUS
     for result in (Result.OK, Result.DENIED, Result.UNAVAILABLE, Result.TIMEOUT, Result.ERROR)
 )
 """Present with 0 from the start: `increase()` does not see a series' first sample."""
+
+
+RotationKey = tuple[str, str]
+"""(secret_type, status)"""
+
+_ROTATION_SEED: Final[tuple[RotationKey, ...]] = tuple(
+    (secret_type.value, outcome.value)
+    for secret_type in sorted(_LABELLED)
+    for outcome in RotationOutcome
+)
+"""Present with 0 from the start, every one: a rotation is rare, and its first failure must show."""
 
 
 class Tally:
     """The counts of one service.
 
     Attributes:
+        rotations: by (secret_type, status).
         operations: by (operation, secret_type, result), without the fresh reads.
         fresh_reads: by secret_type; the cache adds to these lists of one number itself.
         hits, misses: where the cache's counters are read from.
@@ -133,6 +146,7 @@ class Tally:
         misses: Callable[[], int] = lambda: 0,
     ) -> None:
         self.operations: Counter[OperationKey] = Counter()
+        self.rotations: Counter[RotationKey] = Counter()
         self.fresh_reads: dict[str, list[int]] = {}
         self.hits = hits
         self.misses = misses
@@ -146,6 +160,10 @@ class Tally:
     def count(self, action: Action, type_: SecretType, result: Result) -> None:
         """Count one operation."""
         self.operations[action.value, type_label(type_), result.value] += 1
+
+    def count_rotation(self, type_: SecretType, outcome: RotationOutcome, times: int = 1) -> None:
+        """Count rotations that ended so, or attempts that failed."""
+        self.rotations[type_label(type_), outcome.value] += times
 
     @contextmanager
     def counting(self, action: Action) -> Iterator[Outcome]:
@@ -182,11 +200,13 @@ class _Past:
 
     def __init__(self) -> None:
         self.operations: Counter[OperationKey] = Counter(dict.fromkeys(_SEED, 0))
+        self.rotations: Counter[RotationKey] = Counter(dict.fromkeys(_ROTATION_SEED, 0))
         self.hits = 0
         self.misses = 0
 
     def add(self, tally: Tally) -> None:
         self.operations.update(tally.totals())
+        self.rotations.update(tally.rotations)
         self.hits += tally.hits()
         self.misses += tally.misses()
 
@@ -222,6 +242,12 @@ class Instruments:
             unit="{read}",
             description="Reads that had to ask Vault, those then answered stale among them.",
         )
+        meter.create_observable_counter(
+            "gl_secrets_rotation",
+            callbacks=[_rotations],
+            unit="{rotation}",
+            description="Rotations that ended, and attempts that failed.",
+        )
 
 
 def _operations(_: CallbackOptions) -> Iterable[Observation]:
@@ -233,6 +259,15 @@ def _operations(_: CallbackOptions) -> Iterable[Observation]:
         yield Observation(
             value, {"operation": operation, "secret_type": secret_type, "result": result}
         )
+
+
+def _rotations(_: CallbackOptions) -> Iterable[Observation]:
+    with _handover:
+        totals = Counter(_past.rotations)
+        for tally in _live:
+            totals.update(tally.rotations)
+    for (secret_type, status), value in totals.items():
+        yield Observation(value, {"secret_type": secret_type, "status": status})
 
 
 def _hits(_: CallbackOptions) -> Iterable[Observation]:

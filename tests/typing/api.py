@@ -11,6 +11,13 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import assert_type
 
 import greenlang_secrets as gs
+from greenlang_secrets.rotation.api_key import ApiKeyRotation
+from greenlang_secrets.rotation.certificate import CertificateRotation
+from greenlang_secrets.rotation.handler import RotationHandler
+from greenlang_secrets.rotation.manual import ManualRotation
+from greenlang_secrets.rotation.partner_api_key import PartnerApiKeyRotation
+from greenlang_secrets.rotation.service_token import ServiceTokenRotation
+from greenlang_secrets.rotation.transit_key import TransitKeyRotation
 
 Stop = Callable[[], None]
 
@@ -290,3 +297,18 @@ async def failing(secrets: gs.SecretsService) -> None:
         assert_type(error.code, str)
         assert_type(error.retryable, bool)
         assert_type(error.facts, dict[str, str | int | bool])
+
+
+def handling(client: gs.VaultClient) -> list[RotationHandler]:
+    """Each kind of rotation is what the manager takes."""
+    return [
+        kind(client, kv_mount="secret")
+        for kind in (
+            ApiKeyRotation,
+            CertificateRotation,
+            ManualRotation,
+            PartnerApiKeyRotation,
+            ServiceTokenRotation,
+            TransitKeyRotation,
+        )
+    ]

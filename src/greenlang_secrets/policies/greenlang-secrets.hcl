@@ -53,6 +53,45 @@ path "transit/rewrap/pii-encryption-key" {
   capabilities = ["update"]
 }
 
+# Rotation of these keys: a new version, and, once nothing is encrypted by the old ones, the end of
+# those. No other setting of a key: with `deletion_allowed` a key, and all it encrypted, could go.
+path "transit/keys/data-encryption-key" {
+  capabilities = ["read"]
+}
+path "transit/keys/data-encryption-key/rotate" {
+  capabilities = ["update"]
+}
+path "transit/keys/data-encryption-key/config" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "min_decryption_version" = []
+  }
+}
+path "transit/keys/pii-encryption-key" {
+  capabilities = ["read"]
+}
+path "transit/keys/pii-encryption-key/rotate" {
+  capabilities = ["update"]
+}
+path "transit/keys/pii-encryption-key/config" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "min_decryption_version" = []
+  }
+}
+
+# Rotation of service tokens: made under one role, whose tokens open nothing in Vault, and revoked
+# by their accessor, which cannot be guessed; listing accessors is not ours.
+path "auth/token/roles/service-token" {
+  capabilities = ["read"]
+}
+path "auth/token/create/service-token" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-accessor" {
+  capabilities = ["update"]
+}
+
 # Certificates for services, and for mutual TLS between them.
 path "pki_int/issue/greenlang-services" {
   capabilities = ["update"]

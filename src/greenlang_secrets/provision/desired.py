@@ -20,6 +20,8 @@ __all__ = [
     "PKI_ROLES",
     "POLICIES",
     "SERVICE_POLICY",
+    "SERVICE_TOKEN_ROLE",
+    "SERVICE_TOKEN_ROLE_NAME",
     "TENANT_TOKEN_ROLE",
     "TOKEN_ROLE",
     "TRANSIT_KEYS",
@@ -35,6 +37,7 @@ Settings = Mapping[str, Any]
 
 SERVICE_POLICY: Final = "greenlang-secrets"
 TENANT_TOKEN_ROLE: Final = "tenant"  # noqa: S105  # a role's name, not a token
+SERVICE_TOKEN_ROLE_NAME: Final = "service-token"  # noqa: S105  # the same
 POLICIES: Final = (SERVICE_POLICY, TENANT_TOKEN_ROLE)
 DATABASE_NAME: Final = "postgresql"
 
@@ -75,6 +78,16 @@ TOKEN_ROLE: Final[Settings] = {
     "renewable": False,
     "token_explicit_max_ttl": 15 * _MINUTE,
 }
+
+SERVICE_TOKEN_ROLE: Final[Settings] = {
+    # Such a token proves who a service is, and opens nothing in Vault.
+    "allowed_policies": ["default"],
+    "orphan": True,
+    "renewable": False,
+    "token_explicit_max_ttl": 30 * _DAY,
+    "token_type": "service",  # batch tokens cannot be revoked
+}
+"""Of tokens that are secrets of the type `service_token`, and are rotated."""
 
 APPROLE_ROLE: Final[Settings] = {
     "token_policies": [SERVICE_POLICY],

@@ -21,6 +21,8 @@ from greenlang_secrets.provision.desired import (
     POLICIES,
     ROOT_CA_LIFE,
     SERVICE_POLICY,
+    SERVICE_TOKEN_ROLE,
+    SERVICE_TOKEN_ROLE_NAME,
     TENANT_TOKEN_ROLE,
     TOKEN_ROLE,
     TRANSIT_KEYS,
@@ -112,13 +114,16 @@ async def policies(state: Reconciliation, desired: Desired) -> None:
 
 
 async def auth(state: Reconciliation) -> None:
-    """Make the token role of tenants and the service's AppRole.
+    """Make the token roles of tenants and of rotated tokens, and the service's AppRole.
 
     ``POST /v1/auth/token/roles/{name}`` (Vault API: Token, "Create/Update Token Role"),
     ``POST /v1/sys/auth/{path}``, ``POST /v1/auth/approle/role/{name}`` (AppRole,
     "Create/Update AppRole").
     """
     await state.settings("auth", "token", "roles", TENANT_TOKEN_ROLE, desired=TOKEN_ROLE)
+    await state.settings(
+        "auth", "token", "roles", SERVICE_TOKEN_ROLE_NAME, desired=SERVICE_TOKEN_ROLE
+    )
     there = await state.read("sys", "auth") or {}
     method = there.get("approle/")
     if method is None:

@@ -78,6 +78,7 @@ class Desk:
     def count(self, secret_type: SecretType, outcome: RotationOutcome, times: int = 1) -> None:
         """Count what became of rotations."""
         self.stats.outcomes[secret_type, outcome] += times
+        self.service.tally.count_rotation(secret_type, outcome, times)
 
     async def mirror(self, record: Record) -> None:
         """Have the catalogue show what the record says; one that is away follows later."""

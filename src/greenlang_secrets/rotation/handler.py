@@ -91,7 +91,7 @@ class NotYet(Exception):  # says what is so, and is no failure
     """Raised by a step that has to wait, for others and not for itself: no attempt is counted.
 
     Attributes:
-        until: when to call the step again; None if that takes an operator.
+        until: when to call the step again; None if only an operator's call does that.
         operator: whether an operator must do something: the state is `awaiting_operator` then.
     """
 

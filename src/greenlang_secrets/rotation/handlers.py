@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from greenlang_secrets.errors import NotRotatable
+from greenlang_secrets.rotation.api_key import ApiKeyRotation
+from greenlang_secrets.rotation.certificate import CertificateRotation
+from greenlang_secrets.rotation.ciphertexts import CiphertextSources
 from greenlang_secrets.rotation.handler import RotationHandler
+from greenlang_secrets.rotation.manual import ManualRotation
+from greenlang_secrets.rotation.partner_api_key import PartnerAdapters, PartnerApiKeyRotation
+from greenlang_secrets.rotation.postgresql import PostgresqlRotation
+from greenlang_secrets.rotation.postgresql_static_role import PostgresqlStaticRoleRotation
+from greenlang_secrets.rotation.redis import RedisRotation
+from greenlang_secrets.rotation.service_token import ServiceTokenRotation
+from greenlang_secrets.rotation.transit_key import TransitKeyRotation
 from greenlang_secrets.rotation_model import RotationKind
+from greenlang_secrets.vault.client import VaultClient
 
-__all__ = ["Handlers"]
+__all__ = ["Handlers", "built_in"]
+
+
+def built_in(
+    client: VaultClient,
+    *,
+    kv_mount: str,
+    tenant_targets: Sequence[str] = (),
+    adapters: PartnerAdapters | None = None,
+    sources: CiphertextSources | None = None,
+) -> tuple[RotationHandler, ...]:
+    """Return a handler of every kind; `adapters` and `sources` are where partners' interfaces, and
+    what transit keys have encrypted, are registered.
+    """
+    return (
+        ApiKeyRotation(client, kv_mount=kv_mount),
+        CertificateRotation(client, kv_mount=kv_mount),
+        ManualRotation(client, kv_mount=kv_mount),
+        PartnerApiKeyRotation(client, kv_mount=kv_mount, adapters=adapters),
+        PostgresqlRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
+        PostgresqlStaticRoleRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
+        RedisRotation(client, kv_mount=kv_mount, tenant_targets=tenant_targets),
+        ServiceTokenRotation(client, kv_mount=kv_mount),
+        TransitKeyRotation(client, kv_mount=kv_mount, sources=sources),
+    )
 
 
 class Handlers:

@@ -109,16 +109,16 @@ class Looking:
         if record is not None and record.last_promoted_at is not None:
             safe = record.last_promoted_at + timedelta(seconds=desk.gap)
             if safe > now:
-                self._skipped(row, 1)
                 await self._not_before(row, digest, safe)
+                self._skipped(row, 1)
                 return
         place = KvPath.of(desk.service.config.kv_mount, row.scope, path)
         try:
             secret = await desk.service.client.kv(row.scope).read(place, consistent=True)
         except SecretUnavailable as error:  # there is nothing to rotate, until somebody writes it
             _log.warning("rotation.skipped", extra={"code": error.code, "path": row.path})
-            self._skipped(row, 1)
             await self._not_before(row, digest, due_at(now, row.policy.interval, digest))
+            self._skipped(row, 1)
             return
         self._skipped(row, 0 if conflict else missed(due, row.policy.interval, now))
         ask = Ask(

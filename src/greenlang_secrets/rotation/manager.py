@@ -25,14 +25,16 @@ from greenlang_secrets.errors import (
 )
 from greenlang_secrets.model import Secret
 from greenlang_secrets.paths import PLATFORM, KvPath, Scope, SecretPath
+from greenlang_secrets.rotation.ciphertexts import Ciphertexts, CiphertextSources
 from greenlang_secrets.rotation.claims import Ask, after_force, begun, taken_over, verdict
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.desk import Desk, new_id
 from greenlang_secrets.rotation.due import DueLoop
 from greenlang_secrets.rotation.handler import RotationHandler, Subject
-from greenlang_secrets.rotation.handlers import Handlers
+from greenlang_secrets.rotation.handlers import Handlers, built_in
 from greenlang_secrets.rotation.looking import Looking
 from greenlang_secrets.rotation.observing import OnStep, RotationStats, Step
+from greenlang_secrets.rotation.partner_api_key import PartnerAdapter, PartnerAdapters
 from greenlang_secrets.rotation.policy import check_policy, due_at
 from greenlang_secrets.rotation.record import Next, Record, Records
 from greenlang_secrets.rotation.run import Operation
@@ -69,7 +71,16 @@ class RotationManager:
         stats: counts since it was opened.
     """
 
-    def __init__(self, desk: Desk, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        supervisor: Supervisor,
+        *,
+        adapters: PartnerAdapters,
+        sources: CiphertextSources,
+    ) -> None:
+        self._adapters = adapters
+        self._sources = sources
         self.config = desk.config
         self.gap = desk.gap
         self.stats = desk.stats
@@ -109,28 +120,45 @@ class RotationManager:
         process goes on at once.
         """
         config = config or RotationConfig.from_env(service.config.environment)
+        kinds = built_in(
+            service.client,
+            kv_mount=service.config.kv_mount,
+            tenant_targets=config.tenant_targets,
+            adapters=(adapters := PartnerAdapters()),
+            sources=(sources := CiphertextSources()),
+        )
         desk = Desk(
             service=service,
             catalogue=catalogue,
             records=Records(service.client, service.config.kv_mount),
-            handlers=Handlers(handlers),
+            handlers=Handlers((*kinds, *handlers)),
             config=config,
             gap=config.promotion_gap(service.config.cache),
             owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}",
             stats=RotationStats(),
             on_step=on_step,
         )
-        manager = cls(desk, supervisor)
+        manager = cls(desk, supervisor, adapters=adapters, sources=sources)
+        service.rotator.rotate = manager._asked
         if config.enabled:
             supervisor.spawn(manager.due.run(), name="rotation due")
         try:
             yield manager
         finally:
+            service.rotator.rotate = None
             await manager._close()
 
     def register(self, handler: RotationHandler) -> None:
         """Rotate its kind with this handler from here on, instead of the one before."""
         self._desk.handlers.add(handler)
+
+    def register_partner(self, name: str, adapter: PartnerAdapter) -> None:
+        """Let policies of the kind `partner_api_key` name this partner's interface."""
+        self._adapters.register(name, adapter)
+
+    def register_ciphertexts(self, name: str, source: Ciphertexts) -> None:
+        """Let policies of the kind `transit_key` have these encrypted anew."""
+        self._sources.register(name, source)
 
     # ------------------------------------------------------------ what is asked for
 
@@ -179,6 +207,11 @@ class RotationManager:
                 principal=context.principal.subject,
                 reason=reason,
             )
+
+    async def _asked(
+        self, context: TenantContext, path: str, *, reason: str | None, force: bool
+    ) -> RotationRun:
+        return await self.rotate(path, context=context, reason=reason, force=force)
 
     async def _rotate(
         self,
@@ -307,10 +340,18 @@ class RotationManager:
 
     async def _abandon(self, record: Record) -> None:
         """Close an operation that failed or waits: the next one begins anew."""
+        idle = RotationState.IDLE
+        closed = replace(
+            record,
+            open=False,
+            owner=None,
+            candidate=None,
+            notes={},
+            following=None,
+            standing=replace(record.standing, state=idle, phase=idle, attempts=0, wake_at=None),
+        )
         try:
-            ended = await self._desk.records.claim(
-                replace(record, open=False, candidate=None, notes={}, following=None, owner=None)
-            )
+            ended = await self._desk.records.claim(closed)
         except RotationLost:
             raise RotationInProgress(path=record.path) from None
         await self._desk.ended(ended, RotationOutcome.FAILURE)

@@ -1,4 +1,4 @@
-"""When to rotate, when to try again, when it is overdue: decided purely."""
+"""When to rotate, when to try again, what a policy must be like: decided purely."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ __all__ = [
     "check_policy",
     "due_at",
     "missed",
-    "overdue_after",
     "overlap_of",
 ]
 
@@ -26,7 +25,6 @@ AFTER_CONFLICT: Final = 3600.0
 """Seconds after which a rotation begins anew whose secret somebody else wrote meanwhile."""
 
 _SPREAD: Final = 0.05
-_LEAST_GRACE: Final = 900.0
 
 
 def due_at(since: datetime, interval: float, digest: str) -> datetime:
@@ -51,13 +49,6 @@ def backoff(attempts: int, jitter: float, config: RotationConfig) -> float:
     """
     doubled = config.first_backoff * 2.0 ** min(max(0, attempts - 1), 20)
     return min(config.longest_backoff, doubled) * (0.75 + 0.25 * jitter)
-
-
-def overdue_after(due: datetime, interval: float) -> datetime:
-    """Return when a rotation that was due is overdue: a tenth of its interval later, and at least
-    15 minutes.
-    """
-    return due + timedelta(seconds=max(interval / 10, _LEAST_GRACE))
 
 
 def overlap_of(policy: RotationPolicy, gap: float) -> float:

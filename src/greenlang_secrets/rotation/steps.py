@@ -106,7 +106,9 @@ class Steps:
         return _advanced(self._with(prepared), RotationState.PENDING)
 
     async def _promote(self, record: Record) -> Record:
-        promoted_at, version = self._desk.clock(), record.standing.base_version
+        promoted_at = self._desk.clock()
+        # Where somebody else writes the new version, the handler notes which one it is.
+        version = int(record.notes.get("version") or record.standing.base_version or 0)
         if self._handler.promotes:
             if record.candidate is None:
                 raise RotationFailed("incomplete", path=record.path)

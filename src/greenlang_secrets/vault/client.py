@@ -10,7 +10,8 @@ from greenlang_secrets.background import Supervisor
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import AccessDenied, UnavailableReason, VaultRefused, VaultUnavailable
 from greenlang_secrets.paths import PLATFORM, ApiPath, Platform, Scope, Tenant
-from greenlang_secrets.transport import Method, Transport, VaultRequest
+from greenlang_secrets.sensitive import SecretValue
+from greenlang_secrets.transport import Method, Transport, VaultRequest, VaultResponse
 from greenlang_secrets.vault.auth import auth_method
 from greenlang_secrets.vault.database import Database
 from greenlang_secrets.vault.kv import KvV2
@@ -49,6 +50,7 @@ class VaultClient:
         tenant_tokens: TenantTokens | None,
         write_timeout: float = 10.0,
     ) -> None:
+        self._transport = transport
         self.sys = Sys(transport)
         self.session = session
         self._tenant_tokens = tenant_tokens
@@ -135,6 +137,14 @@ class VaultClient:
     def pki(self, *, mount: str = "pki") -> Pki:
         """Return a PKI mount, spoken to with the service's own token."""
         return Pki(self.session.call, mount=mount)
+
+    def tokens_of(self, token: SecretValue) -> Tokens:
+        """Return the token store as seen with a token of somebody else's, to see that it works."""
+
+        async def call(request: VaultRequest) -> VaultResponse:
+            return await self._transport.send(request, token=token)
+
+        return Tokens(call)
 
     def _holder(self, scope: Scope) -> TokenHolder:
         match scope:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from greenlang_secrets.access import Action, TenantContext, decide
@@ -13,10 +14,28 @@ from greenlang_secrets.credentials import TypedSecret
 from greenlang_secrets.following import Followers
 from greenlang_secrets.model import Secret
 from greenlang_secrets.paths import KvPath, SecretPath
+from greenlang_secrets.rotation_model import RotationHandle
 from greenlang_secrets.telemetry import Tally
 from greenlang_secrets.vault import VaultClient
 
-__all__ = ["Core", "Scoped"]
+__all__ = ["Core", "Rotator", "Scoped"]
+
+
+class Rotate(Protocol):
+    """Begins a rotation."""
+
+    async def __call__(
+        self, context: TenantContext, path: str, *, reason: str | None, force: bool
+    ) -> RotationHandle:
+        """Begin it, as who acts in `context`."""
+        ...
+
+
+@dataclass(slots=True)
+class Rotator:
+    """Where a rotation manager of this process leaves its way in; None while there is none."""
+
+    rotate: Rotate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +44,7 @@ class Core:
 
     Attributes:
         consumers: who in this process uses what is rotated.
+        rotator: begins rotations.
         typed: what secrets were read into, for as long as each of them lives in the cache or
             anywhere else.
     """
@@ -35,6 +55,7 @@ class Core:
     followers: Followers
     consumers: ConsumerRegistry
     tally: Tally
+    rotator: Rotator = field(default_factory=Rotator)
     typed: WeakKeyDictionary[Secret, TypedSecret] = field(default_factory=WeakKeyDictionary)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.errors import RotationLost, VaultUnavailable
+from greenlang_secrets.errors import CatalogueUnavailable, RotationLost, VaultUnavailable
 from greenlang_secrets.paths import PLATFORM, SecretPath
 from greenlang_secrets.rotation.record import Records
 from greenlang_secrets.rotation_model import RotationOutcome, RotationState
@@ -147,12 +147,12 @@ async def test_four_that_look_at_the_same_time_rotate_once(bench):
             *(manager.rotate(PATH) for manager in managers), return_exceptions=True
         )
         await _idle(bench, version=2)
-        successes = [
-            manager.stats.outcomes[type_, outcome]
-            for manager in managers
-            for type_, outcome in manager.stats.outcomes
-            if outcome is RotationOutcome.SUCCESS
-        ]
+    successes = [
+        manager.stats.outcomes[type_, outcome]
+        for manager in managers
+        for type_, outcome in manager.stats.outcomes
+        if outcome is RotationOutcome.SUCCESS
+    ]
     assert sum(not isinstance(each, BaseException) for each in asked) == 1
     assert sum(successes) == 1
     assert (await bench.secrets.get(PATH, fresh=True)).version == 2
@@ -238,3 +238,35 @@ async def _until(condition) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("lost", [("note",), ("note", "end_run")])
+async def test_an_end_that_the_catalogue_has_not_heard_of_is_told_later(bench, monkeypatch, lost):
+    """Its owner dies between the last word in the record and that in the catalogue: whoever looks
+    next tells it, and the history does not keep a rotation that goes on for ever.
+    """
+    rotations, died = bench.catalogue.rotations, asyncio.Event()
+
+    async def gone(*_, **__):
+        died.set()
+        raise CatalogueUnavailable
+
+    def last(step):
+        if (step.step, step.when) == ("finish", "before"):
+            for name in lost:
+                monkeypatch.setattr(rotations, name, gone)
+
+    async with bench.open(on_step=last) as manager:
+        run = await manager.rotate(PATH)
+        await run.until(RotationState.IDLE, within=5)
+        await died.wait()
+    monkeypatch.undo()
+    row = await rotations.find(PLATFORM, PATH)
+    assert row.standing.state is not RotationState.IDLE  # it has not heard
+
+    async with bench.open():
+        await _idle(bench, version=2)
+        while (await rotations.find(PLATFORM, PATH)).standing.state is not RotationState.IDLE:
+            await asyncio.sleep(0.02)
+    (told,) = await rotations.history(PLATFORM, PATH, limit=10)
+    assert (told.outcome, told.version) == (RotationOutcome.SUCCESS, 2)

@@ -3,12 +3,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 
 import greenlang_secrets as gs
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.testing import RaftCluster
+from support.mounts import own_name
+from support.rotated import Stage
+from support.rotators import Rotators
 
 Open = Callable[..., AbstractAsyncContextManager[gs.SecretsService]]
 
@@ -97,3 +101,24 @@ async def supervisor() -> AsyncIterator[Supervisor]:
     """Owns what a test's catalogues run."""
     async with Supervisor() as supervisor:
         yield supervisor
+
+
+@pytest.fixture
+async def stage(vault_server, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A mount of this test's own, and a service on it, for secrets that are rotated."""
+    mount = own_name("rotated")
+    body = {"type": "kv", "options": {"version": "2"}}
+    status, _ = await vault_server.request("POST", f"sys/mounts/{mount}", body)
+    assert status == 204
+    while (await vault_server.request("GET", f"{mount}/config"))[0] != 200:
+        await asyncio.sleep(0.01)
+    async with Stage.open(vault_server, mount, tmp_path) as stage:
+        yield stage
+    await vault_server.request("DELETE", f"sys/mounts/{mount}")
+
+
+@pytest.fixture
+async def rotators(tmp_path: Path) -> AsyncIterator[Rotators]:
+    """Starts processes that rotate; none of them outlives the test."""
+    async with Rotators.open(tmp_path) as rotators:
+        yield rotators

@@ -1,4 +1,4 @@
-"""Processes of `greenlang-secrets` that begin at once, to be killed.
+"""Processes of `greenlang-secrets`, or of a test's own program, that begin at once, to be killed.
 
 An interpreter that has imported everything forks for each of them: the tests that kill a
 service twenty times would otherwise spend their time on imports.
@@ -46,14 +46,19 @@ class Zygote:
         self._process = process
         self._log = log
         self._children: list[int] = []
+        self._turn = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, environment: Mapping[str, str], log: Path) -> AsyncIterator[Zygote]:
-        """Start the interpreter; its children's output goes to `log`."""
+    async def open(
+        cls, environment: Mapping[str, str], log: Path, *, program: str = _RUN
+    ) -> AsyncIterator[Zygote]:
+        """Start the interpreter; its children's output goes to `log`. `program` forks a child for
+        each line that it reads, and writes the child's process id.
+        """
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-c", _RUN),
+                *(sys.executable, "-P", "-c", program),
                 env=environment,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -74,8 +79,9 @@ class Zygote:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(" ".join(arguments).encode() + b"\n")
-        pid = int(await asyncio.wait_for(self._process.stdout.readline(), 60))
+        async with self._turn:
+            self._process.stdin.write(" ".join(arguments).encode() + b"\n")
+            pid = int(await asyncio.wait_for(self._process.stdout.readline(), 60))
         self._children.append(pid)
         return pid
 

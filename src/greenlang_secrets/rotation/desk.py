@@ -22,6 +22,7 @@ from greenlang_secrets.rotation.record import Record, Records
 from greenlang_secrets.rotation_model import (
     RotationOutcome,
     RotationRunRow,
+    RotationState,
     RotationTrigger,
 )
 from greenlang_secrets.service import SecretsService
@@ -108,6 +109,11 @@ class Desk:
         with suppress(CatalogueUnavailable, TimeoutError):
             async with asyncio.timeout(_MIRRORING):
                 await self.catalogue.rotations.begin_run(run)
+
+    async def closed(self, record: Record) -> None:
+        """Write into the history how an operation ended that is not open any more."""
+        conflict = record.standing.state is RotationState.CONFLICT
+        await self.ended(record, RotationOutcome.CONFLICT if conflict else RotationOutcome.SUCCESS)
 
     async def ended(self, record: Record, outcome: RotationOutcome) -> None:
         """Write into the history how an operation ended; one that began unseen is written whole."""

@@ -17,6 +17,7 @@ from greenlang_secrets.rotation.record import Record
 from greenlang_secrets.rotation_model import (
     RotationOutcome,
     RotationRow,
+    RotationStanding,
     RotationState,
     RotationTrigger,
 )
@@ -94,6 +95,11 @@ class Looking:
         self, row: RotationRow, path: SecretPath, record: Record | None, digest: str
     ) -> None:
         desk, now = self._desk, self._desk.clock()
+        if record is not None and _differ(row.standing, record.standing):
+            # Whoever ended it died before the catalogue knew.
+            await desk.closed(record)
+            await desk.mirror(record)
+            return
         due = row.standing.next_due
         conflict = record is not None and record.standing.state is RotationState.CONFLICT
         if conflict and record is not None:
@@ -139,3 +145,12 @@ class Looking:
     def _skipped(self, row: RotationRow, times: int) -> None:
         if times:
             self._desk.count(row.secret_type, RotationOutcome.SKIPPED, times)
+
+
+def _differ(mirrored: RotationStanding, recorded: RotationStanding) -> bool:
+    """Whether the catalogue shows an earlier moment than the record."""
+    return recorded.fence >= mirrored.fence and (
+        mirrored.rotation_id,
+        mirrored.state,
+        mirrored.fence,
+    ) != (recorded.rotation_id, recorded.state, recorded.fence)

@@ -164,7 +164,6 @@ class Operation:
         await self._save(record)
         if step == "finish":
             self._desk.count(self.record.secret_type, RotationOutcome.SUCCESS)
-            await self._desk.ended(self.record, RotationOutcome.SUCCESS)
         await self.tell(step, "after", seconds=seconds)
         return self.record.owner is not None
 
@@ -213,7 +212,6 @@ class Operation:
         self.record = replace(record, open=False, candidate=None, notes={}, standing=standing)
         await self._let_go(now + timedelta(seconds=AFTER_CONFLICT))
         self._desk.count(record.secret_type, RotationOutcome.CONFLICT)
-        await self._desk.ended(self.record, RotationOutcome.CONFLICT)
         await self.tell(step, "failed", error_code="conflict", seconds=seconds)
 
     async def _let_go(self, wake_at: datetime | None) -> None:
@@ -261,6 +259,8 @@ class Operation:
         if not self.record.standing.attempts:
             self.error = None
         self._announce()
+        if not self.record.open:  # before the mirror, after which nobody would look here again
+            await desk.closed(self.record)
         await desk.mirror(self.record)
 
     def _announce(self) -> None:

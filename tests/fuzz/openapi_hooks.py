@@ -52,7 +52,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if not isinstance(path, str) or not _PATH.match(unquote(path)):
         return
     case.path_parameters["path"] = unquote(path)
-    creates = case.method.upper() == "POST" and not case.path.endswith("/undelete")
+    creates = case.method.upper() == "POST" and case.path.endswith("/secrets/{path}")
     chained = case.meta is not None and case.meta.phase.name == "stateful"
     if not chained and next(_numbers) % 2:
         _ask("DELETE" if creates else "POST", unquote(path), (case.query or {}).get("tenant"))
@@ -102,6 +102,10 @@ def _beyond_the_schema(case: Any, response: Any) -> bool:
             return "after" in query
         case "invalid_body" if "fields" in query:  # a key that this secret lacks
             return case.method.upper() == "GET"
+        case "not_rotatable":  # what fits which secret is no matter of the schema
+            return "/rotat" in case.path
+        case "invalid_body" if "/rotate/" in case.path:
+            return case.body.get("force") is True and "reason" not in case.body
         case "invalid_body":  # lengths are in octets there, and in characters here
             return not _fits_in_octets(case.body)
         case "idempotency_mismatch":  # a key belongs to the request it came with first

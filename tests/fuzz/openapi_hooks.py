@@ -52,19 +52,30 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if not isinstance(path, str) or not _PATH.match(unquote(path)):
         return
     case.path_parameters["path"] = unquote(path)
+    if "/rotat" in case.path and case.method.upper() != "PUT":
+        _schedule(unquote(path), (case.query or {}).get("tenant"))
+        return
     creates = case.method.upper() == "POST" and case.path.endswith("/secrets/{path}")
     chained = case.meta is not None and case.meta.phase.name == "stateful"
     if not chained and next(_numbers) % 2:
         _ask("DELETE" if creates else "POST", unquote(path), (case.query or {}).get("tenant"))
 
 
-def _ask(method: str, path: str, tenant: object) -> None:
-    """Create or delete a secret; it may be so already, or not be allowed."""
+def _schedule(path: str, tenant: object) -> None:
+    """Have a secret there that can be rotated; its rotation waits for an operator."""
+    _ask("POST", path, tenant)
+    _ask("PUT", f"rotation/schedule/{path}", tenant, b'{"kind": "manual"}')
+
+
+def _ask(
+    method: str, path: str, tenant: object, body: bytes = b'{"data": {"key": "value"}}'
+) -> None:
+    """Create or delete a secret, or ask for more; it may be so already, or not be allowed."""
     query = f"?{urlencode({'tenant': tenant})}" if tenant else ""
     request = Request(  # noqa: S310  # the service under test
         f"{os.environ['FUZZ_URL']}/api/v1/secrets/{path}{query}",
         method=method,
-        data=b'{"data": {"key": "value"}}' if method == "POST" else None,
+        data=None if method == "DELETE" else body,
         headers={
             "Authorization": f"Bearer {os.environ['FUZZ_BEARER']}",
             "Content-Type": "application/json",

@@ -52,19 +52,30 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if not isinstance(path, str) or not _PATH.match(unquote(path)):
         return
     case.path_parameters["path"] = unquote(path)
-    creates = case.method.upper() == "POST" and not case.path.endswith("/undelete")
+    if "/rotat" in case.path and case.method.upper() != "PUT":
+        _schedule(unquote(path), (case.query or {}).get("tenant"))
+        return
+    creates = case.method.upper() == "POST" and case.path.endswith("/secrets/{path}")
     chained = case.meta is not None and case.meta.phase.name == "stateful"
     if not chained and next(_numbers) % 2:
         _ask("DELETE" if creates else "POST", unquote(path), (case.query or {}).get("tenant"))
 
 
-def _ask(method: str, path: str, tenant: object) -> None:
-    """Create or delete a secret; it may be so already, or not be allowed."""
+def _schedule(path: str, tenant: object) -> None:
+    """Have a secret there that can be rotated; its rotation waits for an operator."""
+    _ask("POST", path, tenant)
+    _ask("PUT", f"rotation/schedule/{path}", tenant, b'{"kind": "manual"}')
+
+
+def _ask(
+    method: str, path: str, tenant: object, body: bytes = b'{"data": {"key": "value"}}'
+) -> None:
+    """Create or delete a secret, or ask for more; it may be so already, or not be allowed."""
     query = f"?{urlencode({'tenant': tenant})}" if tenant else ""
     request = Request(  # noqa: S310  # the service under test
         f"{os.environ['FUZZ_URL']}/api/v1/secrets/{path}{query}",
         method=method,
-        data=b'{"data": {"key": "value"}}' if method == "POST" else None,
+        data=None if method == "DELETE" else body,
         headers={
             "Authorization": f"Bearer {os.environ['FUZZ_BEARER']}",
             "Content-Type": "application/json",
@@ -102,6 +113,10 @@ def _beyond_the_schema(case: Any, response: Any) -> bool:
             return "after" in query
         case "invalid_body" if "fields" in query:  # a key that this secret lacks
             return case.method.upper() == "GET"
+        case "not_rotatable":  # what fits which secret is no matter of the schema
+            return "/rotat" in case.path
+        case "invalid_body" if "/rotate/" in case.path:
+            return case.body.get("force") is True and "reason" not in case.body
         case "invalid_body":  # lengths are in octets there, and in characters here
             return not _fits_in_octets(case.body)
         case "idempotency_mismatch":  # a key belongs to the request it came with first

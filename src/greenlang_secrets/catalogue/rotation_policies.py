@@ -24,10 +24,9 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
-from greenlang_secrets.catalogue.database import Database
+from greenlang_secrets.catalogue.rotation_part import RotationPart
 from greenlang_secrets.catalogue.rotation_rows import (
     clock_columns,
     clock_of,
@@ -73,18 +72,12 @@ def page_mark(row: RotationRow, order: PageOrder) -> str:
     return row.path if order == "path" else f"{due.astimezone(UTC).isoformat()} {row.path}"
 
 
-class RotationPolicies:
+class RotationPolicies(RotationPart):
     """Reads and writes policies and standings, each call in one scope, and the clock in none.
 
     Raises, in each method:
         CatalogueUnavailable: the database gives no answer in time.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._insert: Any = (
-            postgresql.insert if database.config.kind == "postgresql" else sqlite.insert
-        )
 
     async def put(
         self,
@@ -225,6 +218,10 @@ class RotationPolicies:
     async def note(self, scope: Scope, path: str, digest: str, standing: RotationStanding) -> None:
         """Mirror what a record says. One with a smaller fence than what is there is not taken, nor
         one of a secret without a policy, or whose record is another one.
+
+        A wake-up that is yet to come is not put off by it: somebody has set it who is about to
+        claim the record, and this may be what the owner before still had to say. Only `wake` puts
+        it off, or its time, when somebody looks.
         """
 
         async def work(transaction: Transaction) -> None:
@@ -241,7 +238,9 @@ class RotationPolicies:
                 await transaction.execute(
                     update(rotation_clock)
                     .where(*_at(transaction, digest))
-                    .values(**clock_columns(standing))
+                    .values(
+                        {**clock_columns(standing), "wake_at": _no_later(transaction, standing)}
+                    )
                 )
 
         await self._database.run(work, scope=scope, writes=True)
@@ -344,3 +343,12 @@ def _may_replace(standing: RotationStanding | None) -> ColumnElement[bool]:
 def _as_moment(now: ColumnElement[datetime]) -> ColumnElement[datetime]:
     """SQLite gives a moment that is no column's as text, unless told what it is."""
     return type_coerce(now, Moment).label("now")
+
+
+def _no_later(transaction: Transaction, standing: RotationStanding) -> ColumnElement[Any]:
+    """Return when to look: when the standing says, or before, if that was set and is to come."""
+    wake_at = rotation_clock.c.wake_at
+    stays = wake_at > transaction.began()
+    if standing.wake_at is not None:
+        stays = and_(stays, wake_at < standing.wake_at)
+    return case((stays, wake_at), else_=literal(standing.wake_at, Moment))

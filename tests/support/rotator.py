@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import asyncpg
 
 import greenlang_secrets as gs
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.catalogue import Catalogue, CatalogueConfig
 from greenlang_secrets.errors import OverlapInProgress, RotationFenced, RotationInProgress
+from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
 from greenlang_secrets.paths import PLATFORM, SecretPath
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.manager import RotationManager
@@ -29,6 +34,8 @@ from greenlang_secrets.rotation.record import Records
 from greenlang_secrets.rotation.redis import RedisRotation
 from greenlang_secrets.rotation_model import RotationState
 from support.single_user import SingleUserRotation
+
+_LOG = "%(asctime)s %(process)d %(message)s %(code)s %(step)s %(path)s"
 
 FRESH, STALE, GAP = 0.2, 0.5, 2.0
 
@@ -60,7 +67,9 @@ class Job:
         die: at which step, and when, of an operation of its own it kills itself.
         wait: at which step, and when, it waits for a file, which is the third.
         stop: where it stops itself by SIGSTOP: in the midst of `retire`.
-        single_user: the control: a rotation that changes the password that is in use.
+        single_user: the control: a rotation that changes the password that is in use. The URL of
+            the PostgreSQL, as its superuser.
+        notices: the URL of the PostgreSQL by which replicas tell each other of changes.
     """
 
     addr: str
@@ -74,6 +83,7 @@ class Job:
     wait: tuple[str, str, str] | None = None
     stop: bool = False
     single_user: str = ""
+    notices: str = ""
 
     def line(self) -> str:
         """As it is told."""
@@ -88,6 +98,23 @@ class Job:
             kv_mount=self.mount,
             tenant_token_role=None,
         )
+
+
+@asynccontextmanager
+async def hearing(
+    service: gs.SecretsService, config: gs.SecretsServiceConfig, url: str
+) -> AsyncIterator[None]:
+    """Have a service hear of others' changes, and tell its own, from here on."""
+
+    async def connect() -> asyncpg.Connection:
+        return await asyncpg.connect(url, ssl=False)
+
+    async with Invalidation.open(
+        service.followers, config, hears=InvalidationConfig(), connect=connect
+    ) as invalidation:
+        while invalidation.feed is None or not invalidation.feed.listening:
+            await asyncio.sleep(0.01)
+        yield
 
 
 @dataclass
@@ -138,6 +165,7 @@ class Rotator:
                 on_step=self.on_step,
                 handlers=self._handlers(service),
             ) as manager,
+            self._invalidation(service),
             asyncio.TaskGroup() as group,
         ):
             self.tell("up")
@@ -145,6 +173,11 @@ class Rotator:
             for path in job.paths:
                 group.create_task(self._rotate(manager, records, path))
             await asyncio.Event().wait()
+
+    def _invalidation(self, service: gs.SecretsService) -> AbstractAsyncContextManager[object]:
+        if not self.job.notices:
+            return nullcontext()
+        return hearing(service, self.job.service(), self.job.notices)
 
     def _handlers(self, service: gs.SecretsService) -> list[Any]:
         client, mount = service.client, self.job.mount
@@ -225,6 +258,9 @@ class _StoppingRedis(_Stopping, RedisRotation):
 
 def main(line: str) -> None:
     """Do the job that the line tells."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(_LOG, defaults=dict.fromkeys(("code", "step", "path"))))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     raw = json.loads(line)
     for name in ("paths", "die", "wait"):
         raw[name] = None if raw[name] is None else tuple(raw[name])

@@ -91,6 +91,11 @@ class Rotators:
         lines = self._files[pid].read_bytes().splitlines(keepends=True)
         return [Line(**json.loads(line)) for line in lines if line.endswith(b"\n")]
 
+    @property
+    def pids(self) -> list[int]:
+        """Return the process ids of all that were started."""
+        return list(self._files)
+
     def all_told(self) -> list[Line]:
         """Return what all have told, in the order of time."""
         return sorted((line for pid in self._files for line in self.told(pid)), key=_at)
@@ -104,14 +109,16 @@ class Rotators:
         until = time.monotonic() + within
         while not enough(self.told(pid)):
             assert lives(pid), f"the rotator has ended: {self.log()}"
-            assert time.monotonic() < until, f"not within {within} s: {self.told(pid)[-5:]}"
+            assert time.monotonic() < until, (
+                f"not in {within} s: {self.told(pid)[-5:]} {self.log()}"
+            )
             await asyncio.sleep(0.05)
 
     async def ended(self, pid: int, *, within: float) -> Line:
         """Return the last line that it has told, once it has killed itself."""
         until = time.monotonic() + within
         while lives(pid):
-            assert time.monotonic() < until, f"it lives: {self.told(pid)[-5:]}"
+            assert time.monotonic() < until, f"it lives: {self.told(pid)[-5:]} {self.log()}"
             await asyncio.sleep(0.05)
         return self.told(pid)[-1]
 

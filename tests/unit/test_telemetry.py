@@ -58,6 +58,7 @@ from greenlang_secrets.errors import (
     WrappingTokenUsed,
 )
 from greenlang_secrets.model import SecretType
+from greenlang_secrets.rotation_model import RotationOutcome
 from greenlang_secrets.telemetry import Instruments, Result, Tally, result_of, type_label
 
 RESULTS = {
@@ -287,9 +288,10 @@ def test_cache_counts_are_zero_without_a_cache():
 # ---------------------------------------------------------------- what is exported
 
 
-def test_three_counters_come_out(collected):
+def test_four_counters_come_out(collected):
     """The names are the contract; the exporter adds `_total`."""
     assert set(collected.points()) == {
+        "gl_secrets_rotation",
         "gl_secrets_operations",
         "gl_secrets_cache_hits",
         "gl_secrets_cache_misses",
@@ -297,11 +299,11 @@ def test_three_counters_come_out(collected):
 
 
 def test_counters_only_rise(collected):
-    """All three are monotonic, cumulative sums: what `rate()` and `increase()` want."""
+    """All are monotonic, cumulative sums: what `rate()` and `increase()` want."""
     data = collected.reader.get_metrics_data()
     metrics = data.resource_metrics[0].scope_metrics[0].metrics
 
-    assert [metric.data.is_monotonic for metric in metrics] == [True, True, True]
+    assert [metric.data.is_monotonic for metric in metrics] == [True] * 4
     assert {metric.data.aggregation_temporality.name for metric in metrics} == {"CUMULATIVE"}
 
 
@@ -311,17 +313,39 @@ def test_common_series_are_there_from_the_start(collected):
 
     assert points["gl_secrets_operations"] == {
         (operation, result, "generic"): 0
-        for operation in OPERATIONS
+        for operation in OPERATIONS | {"rotate"}
         for result in ("ok", "denied", "unavailable", "timeout", "error")
     }
     assert points["gl_secrets_cache_hits"] == {(): 0}
     assert points["gl_secrets_cache_misses"] == {(): 0}
+    assert points["gl_secrets_rotation"] == {
+        (type_, status): 0
+        for type_ in SECRET_TYPES
+        for status in ("success", "failure", "conflict", "skipped")
+    }
+
+
+def test_rotations_are_counted_by_type_and_status(collected):
+    """What a tally counted is exported, also after its service is closed; rarer types as generic."""
+    tally = Tally()
+    tally.count_rotation(SecretType.DATABASE, RotationOutcome.SUCCESS)
+    tally.count_rotation(SecretType.SSH_KEY, RotationOutcome.SKIPPED, 3)
+
+    before = collected.points()["gl_secrets_rotation"]
+    tally.close()
+    after = collected.points()["gl_secrets_rotation"]
+
+    assert before["database", "success"] == 1
+    assert before["generic", "skipped"] == 3
+    assert after == before
 
 
 def test_operations_carry_three_labels_of_closed_sets(collected):
     """Labels are operation, secret_type and result; no path, tenant or principal."""
     tally = Tally()
     for action in Action:
+        if action in {Action.SCHEDULE, Action.ROTATION_STATUS}:  # recorded, and not counted
+            continue
         for type_ in SecretType:
             for result in Result:
                 tally.count(action, type_, result)

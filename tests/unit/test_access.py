@@ -32,14 +32,16 @@ ALLOWED_BY = {
     "destroy": {"secrets:admin"},
     "rotate": {"secrets:rotate"},
     "status": {"secrets:admin"},
+    "schedule": {"secrets:rotate"},
+    "rotation_status": {"secrets:read", "secrets:rotate"},
 }
 
 ALLOWED_TO = {
-    "secrets:read": {"list", "read", "versions"},
+    "secrets:read": {"list", "read", "versions", "rotation_status"},
     "secrets:list": {"list"},
     "secrets:write": {"create", "update"},
     "secrets:admin": {"delete", "undelete", "destroy", "status"},
-    "secrets:rotate": {"rotate"},
+    "secrets:rotate": {"rotate", "schedule", "rotation_status"},
 }
 
 EVERY = ("secrets:read", "secrets:list", "secrets:write", "secrets:admin", "secrets:rotate")

@@ -31,6 +31,8 @@ from greenlang_secrets.catalogue.schema import REVISIONS
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
+from greenlang_secrets.rotation.config import RotationConfig
+from greenlang_secrets.rotation_model import RotationOutcome
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, overload, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
@@ -88,7 +90,7 @@ def variables_read() -> Rows:
     environments = [*library, service]
     names = {name for environ in environments for name in environ.read}
     names |= {name for (name,) in audit_variables() | catalogue_variables()}
-    names |= {name for (name,) in invalidation_variables()}
+    names |= {name for (name,) in invalidation_variables() | rotation_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
     }
@@ -119,6 +121,13 @@ def invalidation_variables() -> Rows:
     environ = RecordingEnviron({})
     InvalidationConfig.from_env(environ=environ)
     return {(name,) for name in environ.read}
+
+
+def rotation_variables() -> Rows:
+    """Our variables of rotation."""
+    environ = RecordingEnviron({})
+    RotationConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read} - {(config.PREFIX + "ENVIRONMENT",)}
 
 
 def record_members() -> Rows:
@@ -152,7 +161,7 @@ def audit_log_lines() -> Rows:
 def library_variables() -> Rows:
     """Our variables that the library reads."""
     elsewhere = vault_variables() | service_variables() | audit_variables() | catalogue_variables()
-    return variables_read() - elsewhere - invalidation_variables()
+    return variables_read() - elsewhere - invalidation_variables() - rotation_variables()
 
 
 def catalogue_variables() -> Rows:
@@ -322,6 +331,7 @@ def label_values() -> Rows:
         *(("operation", operation) for operation in seeded),
         *(("secret_type", telemetry.type_label(type_)) for type_ in gs.SecretType),
         *(("result", str(result)) for result in telemetry.Result),
+        *(("status", str(outcome)) for outcome in RotationOutcome),
     }
 
 

@@ -55,6 +55,7 @@ CHECKS = [
     Check("configuration", "Variables of the service", (0,), inventory.service_variables),
     Check("configuration", "Variables of the audit log", (0,), inventory.audit_variables),
     Check("configuration", "Variables of invalidation", (0,), inventory.invalidation_variables),
+    Check("configuration", "Variables of rotation", (0,), inventory.rotation_variables),
     Check("configuration", "Variables of the catalogue", (0,), inventory.catalogue_variables),
     Check("catalogue", "Tables", (0, 1, 2), inventory.catalogue_tables),
     Check("catalogue", "Revisions", (0,), inventory.catalogue_revisions),

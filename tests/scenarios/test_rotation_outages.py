@@ -148,6 +148,7 @@ async def test_no_password_in_the_log_of_the_database(
     await _log_everything(own_postgres)
     pid = await rotators.start(**secret.job, rotate=1)
     await rotators.until(pid, finished, within=60)
+    await rotators.kill(pid)
     hidden = await _values(secret, 2)
     other = await rotators.start(**secret.job, rotate=1)
     await rotators.until(other, finished, within=60)

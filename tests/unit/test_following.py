@@ -845,3 +845,29 @@ async def test_real_time_wakes_the_loop_too(vault, supervisor):
         await asyncio.sleep(0.01)
 
     followers.close()
+
+
+async def test_the_version_in_use_is_what_was_given(followers, vault, supervisor):
+    """A path tells the oldest version that somebody who follows it was given last; one that nobody
+    follows, and one without a value yet, tells none.
+    """
+    assert followers.version_of("", "auth/jwt") is None
+    vault.error = SecretNotFound()
+    waiting = followers.join("", "auth/jwt", vault)
+    assert followers.version_of("", "auth/jwt") is None
+    followed = join(followers, vault)
+    slow = followed.changes.follow()
+    await anext(slow)
+    assert followers.version_of("", "auth/jwt") == 1
+
+    vault.write("two")
+    followers.changed("", "auth/jwt")
+    await settle()
+
+    assert followed.current.version == 2
+    assert followers.version_of("", "auth/jwt") == 1
+    await anext(slow)
+    assert followers.version_of("", "auth/jwt") == 2
+    followers.leave(waiting)
+    followers.leave(followed)
+    assert followers.version_of("", "auth/jwt") is None

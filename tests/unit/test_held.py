@@ -245,3 +245,40 @@ async def test_call_under_way_goes_on_when_stopped():
 async def test_reported_gives_the_result():
     """What does not raise is returned."""
     assert await reported(asyncio.sleep(0, 7), name="x") == 7
+
+
+async def test_what_was_given_is_told_by_the_slowest():
+    """The mark of the oldest value that somebody was given last is told: one who has been given
+    nothing, has stopped, or is gone does not count.
+    """
+    changes = Changes(1, mark=lambda value: value)
+    assert changes.given == 1
+    slow, quick, new = changes.follow(), changes.follow(), changes.follow()
+    later = changes.follow(newest=False)
+    await anext(slow)
+    await anext(quick)
+
+    changes.publish(2)
+    assert await anext(quick) == 2
+    assert changes.given == 1
+    assert await anext(slow) == 2
+    assert changes.given == 1  # `later` knows the value it began with
+
+    later.stop()
+    assert changes.given == 2
+    changes.publish(3)
+    assert changes.given == 2
+    del slow, quick, new
+    assert changes.given == 3
+
+
+async def test_a_value_that_means_the_same_is_given_to_all():
+    """What replaces a value without being told is what everybody has who had that value."""
+    changes = Changes(1, mark=lambda value: value)
+    follower = changes.follow()
+    await anext(follower)
+
+    changes.replace(2)
+
+    assert changes.given == 2
+    assert not follower.is_behind

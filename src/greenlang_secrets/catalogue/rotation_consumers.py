@@ -12,11 +12,10 @@ from itertools import groupby
 from typing import Any, Final
 
 from sqlalchemy import Interval, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
-from greenlang_secrets.catalogue.database import Database
 from greenlang_secrets.catalogue.purging import purge_expired
+from greenlang_secrets.catalogue.rotation_part import RotationPart
 from greenlang_secrets.catalogue.rotation_rows import report_of
 from greenlang_secrets.catalogue.tables import (
     Moment,
@@ -39,17 +38,12 @@ _LONGEST: Final = 512  # characters of a consumer's name
 _BATCH: Final = 500  # rows of one transaction: far from its deadline
 
 
-class RotationConsumers:
+class RotationConsumers(RotationPart):
     """Reads and writes what consumers say of themselves.
 
     Raises, in each method:
         CatalogueUnavailable: the database gives no answer in time.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._postgresql = database.config.kind == "postgresql"
-        self._insert: Any = postgresql.insert if self._postgresql else sqlite.insert
 
     async def report(self, reports: Sequence[ConsumerReport]) -> None:
         """Note what consumers use; of two words of one consumer the last counts. What was noted

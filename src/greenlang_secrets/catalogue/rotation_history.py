@@ -13,11 +13,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
-from greenlang_secrets.catalogue.database import Database
 from greenlang_secrets.catalogue.purging import purge_expired
+from greenlang_secrets.catalogue.rotation_part import RotationPart
 from greenlang_secrets.catalogue.rotation_rows import run_columns, run_of
 from greenlang_secrets.catalogue.tables import rotation_history
 from greenlang_secrets.catalogue.transaction import Transaction
@@ -30,18 +29,12 @@ KEPT: Final = timedelta(days=365)
 """How long a rotation is remembered, from when it began."""
 
 
-class RotationHistory:
+class RotationHistory(RotationPart):
     """Reads and writes the history, each call in one scope.
 
     Raises, in each method:
         CatalogueUnavailable: the database gives no answer in time.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._insert: Any = (
-            postgresql.insert if database.config.kind == "postgresql" else sqlite.insert
-        )
 
     async def begin_run(self, run: RotationRunRow) -> None:
         """Note that a rotation was begun; one that is there already stays as it is."""

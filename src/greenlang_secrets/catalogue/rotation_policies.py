@@ -24,10 +24,9 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
-from greenlang_secrets.catalogue.database import Database
+from greenlang_secrets.catalogue.rotation_part import RotationPart
 from greenlang_secrets.catalogue.rotation_rows import (
     clock_columns,
     clock_of,
@@ -73,18 +72,12 @@ def page_mark(row: RotationRow, order: PageOrder) -> str:
     return row.path if order == "path" else f"{due.astimezone(UTC).isoformat()} {row.path}"
 
 
-class RotationPolicies:
+class RotationPolicies(RotationPart):
     """Reads and writes policies and standings, each call in one scope, and the clock in none.
 
     Raises, in each method:
         CatalogueUnavailable: the database gives no answer in time.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._insert: Any = (
-            postgresql.insert if database.config.kind == "postgresql" else sqlite.insert
-        )
 
     async def put(
         self,

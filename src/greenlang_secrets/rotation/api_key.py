@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -31,6 +32,7 @@ from greenlang_secrets.rotation.requirements import (
     check_kind,
     current_of,
     field,
+    live_data,
     setting,
     switch,
     values_of,
@@ -142,8 +144,15 @@ class ApiKeyRotation:
             raise NotYet(known_at)
 
     async def retire(self, rotation: Rotation) -> Prepared:
-        """Leave the new key in the list alone."""
-        await self._make(rotation, _entry(candidate_of(rotation)), alone=True)
+        """Leave the new key in the list alone, beside one that somebody has written into the secret
+        by hand since.
+        """
+        wanted = _entry(candidate_of(rotation))
+        live = await live_data(self._client, self._kv_mount, rotation)
+        if is_key_id(live[_ID_FIELD].reveal() if _ID_FIELD in live else ""):
+            with suppress(RotationFailed):  # it has an id and no key: nobody can use it
+                wanted |= _entry(live)
+        await self._make(rotation, wanted, alone=True)
         return Prepared()
 
     async def _make(

@@ -34,6 +34,7 @@ from greenlang_secrets.rotation.requirements import (
     check_kind,
     current_of,
     duration,
+    live_data,
     overlap_of,
     seconds,
     setting,
@@ -167,9 +168,13 @@ class CertificateRotation:
             raise RotationFailed("verify_failed", path=rotation.path) from None
 
     async def retire(self, rotation: Rotation) -> Prepared:
-        """Revoke the old certificate where the policy says so; otherwise do nothing."""
+        """Revoke the old certificate where the policy says so and the secret does not hold it again;
+        otherwise do nothing.
+        """
         serial = rotation.notes.get("old_serial", "")
         if rotation.settings.get("revoke") == "true" and serial:
+            if _serial(await live_data(self._client, self._kv_mount, rotation)) == serial:
+                return Prepared(notes={"revoked": "in_use"})
             try:
                 await self._client.pki(mount=_mount(rotation.settings)).revoke(serial)
             except ObjectNotFound:

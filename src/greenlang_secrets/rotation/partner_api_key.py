@@ -15,6 +15,7 @@ from greenlang_secrets.rotation.requirements import (
     candidate_of,
     check_kind,
     current_of,
+    live_data,
     setting,
     values_of,
 )
@@ -140,8 +141,11 @@ class PartnerApiKeyRotation:
             raise RotationFailed("verify_failed", path=rotation.path)
 
     async def retire(self, rotation: Rotation) -> Prepared:
-        """Have the partner take the old key no longer."""
+        """Have the partner take the old key no longer; not if the secret names its slot again."""
         adapter = self._adapter(rotation)
+        live = await live_data(self._client, self._kv_mount, rotation)
+        if len(live) and _used(live, _slots(rotation.settings["slots"])) == rotation.notes["used"]:
+            return Prepared(notes={"revoked": "in_use"})
         try:
             await adapter.revoke(rotation.notes["used"], rotation)
         except (OSError, TimeoutError):

@@ -21,7 +21,7 @@ from greenlang_secrets.errors import (
     RotationFailure,
 )
 from greenlang_secrets.paths import SecretPath
-from greenlang_secrets.rotation.targets import TlsMode, tls_context, tls_mode
+from greenlang_secrets.rotation.targets import TlsMode, authority_of, tls_context, tls_mode
 from greenlang_secrets.sensitive import SecretMap, SecretValue
 
 __all__ = ["PostgresqlLogin", "log_in", "on_postgresql"]
@@ -74,7 +74,7 @@ class PostgresqlLogin:
         the name of one of two users is none.
 
         Raises:
-            NotRotatable: a field is missing or malformed, or the setting ``tls`` is.
+            NotRotatable: a field is missing or malformed, or the setting ``tls`` or ``ca``.
         """
         username, password = data.get("username"), data.get("password")
         if not username or not password:
@@ -92,7 +92,7 @@ class PostgresqlLogin:
             port=int(port),
             database=_text(data, "database") or (at.database if at else "postgres"),
             tls=tls_mode(settings, host, path=path),
-            authority=settings.get("ca"),
+            authority=authority_of(settings, path=path),
             path=path,
         )
 
@@ -120,9 +120,7 @@ async def on_postgresql(
         raise ConfigurationError(
             "The package asyncpg is not installed; pip install 'greenlang-secrets[postgres]'"
         ) from None
-    context = await anyio.to_thread.run_sync(
-        lambda: tls_context(login.tls, login.authority, path=login.path)
-    )
+    context = await anyio.to_thread.run_sync(tls_context, login.tls, login.authority)
     try:
         with anyio.fail_after(_WITHIN):
             connection = await asyncpg.connect(

@@ -21,6 +21,7 @@ from greenlang_secrets.errors import (
     RotationFailure,
 )
 from greenlang_secrets.paths import SecretPath
+from greenlang_secrets.rotation.targets import authority_of
 from greenlang_secrets.sensitive import SecretMap, SecretValue
 
 __all__ = ["RedisLogin", "driver_errors", "on_redis"]
@@ -69,7 +70,7 @@ class RedisLogin:
         What it does not say of the place is as in `at`.
 
         Raises:
-            NotRotatable: a field is missing or malformed.
+            NotRotatable: a field is missing or malformed, or the setting ``ca`` is.
         """
         password = data.get("password")
         if not password:
@@ -87,7 +88,7 @@ class RedisLogin:
             port=_number(data, "port", at.port if at else _PORT, path),
             db=_number(data, "db", 0, path),
             tls=tls == "true",
-            authority=settings.get("ca"),
+            authority=authority_of(settings, path=path),
             path=path,
         )
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from greenlang_secrets.errors import NotRotatable, RotationFailed
+from greenlang_secrets.errors import NotRotatable, RotationFailed, SecretUnavailable
 from greenlang_secrets.model import SecretType
-from greenlang_secrets.paths import Platform
+from greenlang_secrets.paths import KvPath, Platform
 from greenlang_secrets.rotation.handler import Rotation, Subject
 from greenlang_secrets.rotation_model import RotationKind
 from greenlang_secrets.sensitive import SecretMap, SecretValue
+from greenlang_secrets.vault.client import VaultClient
 
 __all__ = [
     "JITTER",
@@ -23,6 +24,7 @@ __all__ = [
     "current_of",
     "duration",
     "field",
+    "live_data",
     "overlap_of",
     "seconds",
     "setting",
@@ -159,6 +161,17 @@ def candidate_of(rotation: Rotation) -> SecretMap:
     if rotation.candidate is None:
         raise RotationFailed("incomplete", path=rotation.path)
     return rotation.candidate
+
+
+async def live_data(client: VaultClient, kv_mount: str, rotation: Rotation) -> SecretMap:
+    """Return what the secret holds now; nothing if it is gone. Whoever retires the old credential
+    asks, since an operator may have gone back to it since the promotion.
+    """
+    place = KvPath.of(kv_mount, rotation.scope, rotation.path)
+    try:
+        return (await client.kv(rotation.scope).read(place, consistent=True)).data
+    except SecretUnavailable:
+        return SecretMap({})
 
 
 def values_of(data: SecretMap) -> dict[str, SecretValue]:

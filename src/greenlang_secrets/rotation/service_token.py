@@ -22,6 +22,7 @@ from greenlang_secrets.rotation.requirements import (
     check_kind,
     current_of,
     duration,
+    live_data,
     overlap_of,
     seconds,
     setting,
@@ -120,9 +121,12 @@ class ServiceTokenRotation:
             raise RotationFailed("verify_failed", path=rotation.path)
 
     async def retire(self, rotation: Rotation) -> Prepared:
-        """Revoke the old token, its children and their leases."""
+        """Revoke the old token, its children and their leases; not if the secret holds it again."""
         accessor = rotation.notes.get("old_accessor", "")
         if accessor:
+            live = await live_data(self._client, self._kv_mount, rotation)
+            if await self._accessor(live) == accessor:
+                return Prepared(notes={"revoked": "in_use"})
             await self._client.tokens.revoke_accessor(accessor)
         return Prepared()
 

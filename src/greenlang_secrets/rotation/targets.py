@@ -28,6 +28,7 @@ __all__ = [
     "AllowedTargets",
     "TlsMode",
     "admin_path",
+    "authority_of",
     "needed_setting",
     "read_admin",
     "tls_context",
@@ -178,20 +179,29 @@ def tls_mode(settings: Mapping[str, str], host: str, *, path: object) -> TlsMode
             raise NotRotatable("The setting 'tls' is disable, require or verify.", path=path)
 
 
-def tls_context(mode: TlsMode, authority: str | None, *, path: object) -> ssl.SSLContext | bool:
-    """Return what to connect with; False is without TLS. Blocks: it may read the system's files.
-
-    `authority` is the PEM of who signed the server's certificate; None for the system's.
+def authority_of(settings: Mapping[str, str], *, path: object) -> str | None:
+    """Return the setting ``ca``: the PEM of who signed the server's certificate; None without it.
 
     Raises:
         NotRotatable: it is no PEM of certificates.
     """
+    authority = settings.get("ca")
+    if authority is not None:
+        try:
+            ssl.create_default_context(cadata=authority or "empty")
+        except (ssl.SSLError, ValueError, TypeError):  # the last for what is not ASCII
+            raise NotRotatable("The setting 'ca' is no PEM of certificates.", path=path) from None
+    return authority
+
+
+def tls_context(mode: TlsMode, authority: str | None) -> ssl.SSLContext | bool:
+    """Return what to connect with; False is without TLS. Blocks: it may read the system's files.
+
+    `authority` is the PEM of who signed the server's certificate; None for the system's.
+    """
     if mode == "disable":
         return False
-    try:
-        context = ssl.create_default_context(cadata=authority)
-    except (ssl.SSLError, ValueError):
-        raise NotRotatable("The setting 'ca' is no PEM of certificates.", path=path) from None
+    context = ssl.create_default_context(cadata=authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if mode == "require":
         context.check_hostname = False

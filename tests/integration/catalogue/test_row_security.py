@@ -11,10 +11,14 @@ import pytest
 from greenlang_secrets import PLATFORM, Principal, SecretType, Tenant, TenantId
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.catalogue import Catalogue, CatalogueConfig
+from greenlang_secrets.catalogue.grants import RIGHTS
 from greenlang_secrets.catalogue.tables import TENANT_TABLES
 from greenlang_secrets.errors import CatalogueUnavailable
+from greenlang_secrets.paths import Scope
+from greenlang_secrets.rotation_model import RotationRow
 from support.audit_records import event, records
 from support.catalogues import Place
+from support.rotation_rows import digest_of, note, put, report, run
 
 ACME, GLOBEX = (Tenant(TenantId(name)) for name in ("acme", "globex"))
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -32,6 +36,9 @@ async def catalogue(postgres_place: Place, supervisor: Supervisor) -> AsyncItera
             )
             await catalogue.idempotency.begin(scope, Principal(subject="bob"), "k", b"f")
             await catalogue.audit.insert(records(event(1, tenant=tenant, at=datetime.now(UTC))))
+            await put(catalogue.rotations, scope, "a", wake_at=NOON)
+            await catalogue.rotations.begin_run(run(scope=scope))
+            await catalogue.rotations.report([report(scope=scope)])
         yield catalogue
 
 
@@ -41,6 +48,12 @@ async def app(postgres_place: Place, catalogue: Catalogue) -> AsyncIterator[asyn
     connection = await asyncpg.connect(postgres_place.login(postgres_place.app_role or ""))
     yield connection
     await connection.close()
+
+
+async def found(catalogue: Catalogue, scope: Scope) -> RotationRow:
+    row = await catalogue.rotations.find(scope, "a")
+    assert row is not None
+    return row
 
 
 async def enter(connection: asyncpg.Connection, tenant: str) -> None:
@@ -92,7 +105,7 @@ async def test_a_row_for_another_tenant_is_refused(
             await app.execute(f"UPDATE {table} SET tenant_id = 'globex'")
 
 
-@pytest.mark.parametrize("table", [name for name in TABLES if name != "audit_events"])
+@pytest.mark.parametrize("table", [name for name in TABLES if "DELETE" in RIGHTS[name]])
 async def test_a_row_of_another_tenant_is_not_touched(
     app: asyncpg.Connection, postgres_place: Place, table: str
 ) -> None:
@@ -103,6 +116,35 @@ async def test_a_row_of_another_tenant_is_not_touched(
 
     left = await postgres_place.rows(f"SELECT tenant_id FROM {table}")
     assert left == [("@platform",)]
+
+
+@pytest.mark.parametrize("table", ["rotation_history", "rotation_consumers"])
+async def test_a_row_of_another_tenant_is_not_changed(
+    app: asyncpg.Connection, postgres_place: Place, table: str
+) -> None:
+    """Where rows can be changed and not removed, a change of all rows changes the tenant's own."""
+    await enter(app, "acme")
+
+    await app.execute(f"UPDATE {table} SET version = 99")
+    with pytest.raises(Denied):
+        await app.execute(f"DELETE FROM {table}")
+
+    left = await postgres_place.rows(f"SELECT tenant_id FROM {table} WHERE version = 99")
+    assert left == [("acme",)]
+
+
+async def test_the_clock_says_no_path(postgres_place: Place, app: asyncpg.Connection) -> None:
+    """What is seen of all tenants at once is when to look, and nothing of what a tenant keeps."""
+    [columns] = await postgres_place.rows(
+        "SELECT array_agg(column_name::text ORDER BY column_name) "
+        "FROM information_schema.columns WHERE table_name = 'rotation_clock'"
+    )
+
+    assert await app.fetchval("SELECT count(*) FROM rotation_clock") == 2
+    assert columns[0] == [
+        *("digest", "last_success", "next_due", "not_after", "secret_type", "state"),
+        *("tenant_id", "wake_at"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +202,7 @@ async def test_the_owner_sees_what_is_over_and_nothing_else(postgres_place: Plac
     owner = await asyncpg.connect(postgres_place.login(postgres_place.owner_role or ""))
     try:
         assert [await owner.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES] == [
-            *(0, 0, 0)
+            *(0, 0, 0, 0, 0, 0)
         ]
         assert await owner.execute("DELETE FROM audit_events") == "DELETE 0"
     finally:
@@ -191,6 +233,18 @@ async def test_statements_filter_by_themselves(catalogue: Catalogue, postgres_pl
     assert (await catalogue.index.page(GLOBEX)).items == ()
     assert (await catalogue.audit.events(GLOBEX)).items == ()
     assert len((await catalogue.audit.events(ACME)).items) == 1
+    assert await catalogue.rotations.find(GLOBEX, "a") is None
+    assert await catalogue.rotations.by_digest(GLOBEX, digest_of(ACME, "a")) is None
+    assert await catalogue.rotations.page(GLOBEX, order="path", after=None, limit=9) == []
+    assert await catalogue.rotations.paths(GLOBEX) == frozenset()
+    assert (await catalogue.rotations.summary(GLOBEX)).by_state == {}
+    assert await catalogue.rotations.history(GLOBEX, "a", limit=9) == []
+    assert await catalogue.rotations.behind(GLOBEX, "a", version=2) == []
+    assert await catalogue.rotations.remove(GLOBEX, "a") is False
+    await note(catalogue.rotations, GLOBEX, "a", fence=7)
+    assert (await found(catalogue, ACME)).standing.fence == 0
+    assert len(await catalogue.rotations.history(ACME, "a", limit=9)) == 1
+    assert len(await catalogue.rotations.behind(ACME, "a", version=2)) == 1
     await catalogue.index.sweep(GLOBEX, begun_at=await catalogue.index.clock())
     assert await catalogue.index.count(ACME) == 1
 

@@ -402,3 +402,25 @@ async def test_without_a_list_nothing_can_be_said(secrets):
     """A list that is not there is an error and no refusal, so that somebody notices."""
     with pytest.raises(gs.SecretNotFound):
         await gs.ApiKeyVerifier(secrets, "api-keys/accepted").accepts("k1.x")
+
+
+@pytest.mark.parametrize(
+    ("live", "kept"),
+    [
+        (OLD, {"k1"}),
+        ({"api_key": "3" * 40, "key_id": "by-hand"}, {"by-hand"}),
+        ({"key_id": "no-key"}, set()),
+        ({"key_id": "_odd", "api_key": "3" * 40}, set()),
+        ({"other": "x"}, set()),
+    ],
+)
+async def test_key_that_somebody_wrote_since_stays_accepted(played, secrets, live, kept):
+    """Who goes back to the old key by hand, or on to another, is not cut off at the end."""
+    await played.prepare()
+    await played.apply()
+    await secrets.create("some/path", live)
+
+    await played.retire()
+
+    expected = {played.candidate["key_id"], "_fence", "_secret"} | kept
+    assert set(await listed(secrets)) == expected

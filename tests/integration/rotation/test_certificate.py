@@ -307,3 +307,18 @@ async def test_what_vaults_policy_forbids_is_told_before_it_is_tried(
         await handler.check(subject(settings))
         with pytest.raises(NotRotatable, match=f"does not allow '{pki}/revoke'"):
             await handler.check(subject(settings, revoke="true"))
+
+
+async def test_certificate_that_is_in_use_again_is_not_revoked(
+    handler, settings, secrets, vault_server, pki
+):
+    """Who goes back to the old certificate by hand keeps it valid."""
+    old = await issued(Played(handler, {}, **settings))
+    played = Played(handler, old, revoke="true", **settings)
+    await played.prepare()
+    await secrets.create("some/path", old)
+
+    await played.retire()
+
+    assert not await revoked(vault_server, pki, old["certificate"])
+    assert played.rotation.notes["revoked"] == "in_use"

@@ -50,6 +50,7 @@ async def test_a_rotation_goes_from_claim_to_finish(bench):
         assert standing.version == 2
         assert await bench.works()
         ended = await run.until(RotationState.IDLE, within=10)
+        await _until(lambda: bench.secrets.tally.rotations["generic", "success"])
 
     assert ended.state is RotationState.IDLE
     assert ended.last_success is not None

@@ -213,3 +213,15 @@ async def test_what_does_not_fit_is_told(handler, data, changes, text):
                 **{**SETTINGS, **changes},
             )
         )
+
+
+async def test_slot_that_is_in_use_again_is_not_revoked(played, partner, secrets):
+    """Who goes back to the old key by hand keeps it."""
+    await played.prepare()
+    await played.apply()
+    await secrets.create("some/path", OLD)
+
+    await played.retire()
+
+    assert partner.keys["a"] == "first-key"
+    assert played.rotation.notes["revoked"] == "in_use"

@@ -392,6 +392,7 @@ async def test_superuser_needs_no_grants(by_hand: ByHand, pair: UserPair) -> Non
         ({"admin": "database/app"}, "names the secret itself"),
         ({"admin": "database/none"}, "'admin' names no secret"),
         ({"tls": "perhaps"}, "'tls' is disable, require or verify"),
+        ({"ca": "no PEM"}, "'ca' is no PEM"),
     ],
 )
 async def test_settings_that_do_not_fit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -10,9 +11,11 @@ import pytest
 import greenlang_secrets as gs
 from greenlang_secrets.errors import NotRotatable, RotationFailed
 from greenlang_secrets.model import SecretType
+from greenlang_secrets.provision.policies import render_policy
 from greenlang_secrets.rotation.postgresql_static_role import PostgresqlStaticRoleRotation
 from greenlang_secrets.sensitive import SecretMap
 from support.database import database_engine
+from support.mounts import token_with
 from support.pairs import FIRST, UserPair, user_pair
 from support.rotating import STEPS, ByHand, declared, taken_over
 
@@ -156,3 +159,27 @@ async def test_steps_without_what_they_need_fail(by_hand: ByHand, pair: UserPair
         with pytest.raises(RotationFailed) as caught:
             await by_hand.step(one, name)
         assert caught.value.reason == "incomplete"
+
+
+async def test_policy_of_the_service_is_enough_and_no_more(vault_server) -> None:
+    """The service may rotate static roles of its own names, and neither others nor what they are."""
+    policy = await asyncio.to_thread(
+        render_policy, "greenlang-secrets", kv_mount="secret", token_accessor="none"
+    )
+    token = await token_with(vault_server, policy)
+    paths = {
+        "database/static-roles/greenlang-orders": ["read"],
+        "database/static-creds/greenlang-orders": ["read"],
+        "database/rotate-role/greenlang-orders": ["update"],
+        "database/static-roles/other": ["deny"],
+        "database/static-creds/other": ["deny"],
+        "database/rotate-role/other": ["deny"],
+        "database/rotate-root/greenlang-orders": ["deny"],
+    }
+
+    status, body = await vault_server.request(
+        "POST", "sys/capabilities", {"token": token, "paths": list(paths)}
+    )
+
+    assert status == 200
+    assert {path: body["data"][path] for path in paths} == paths

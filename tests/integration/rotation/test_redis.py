@@ -264,6 +264,15 @@ class AclFileServer(ValkeyServer):
         return f"{config}aclfile {json.dumps(str(file))}\n"
 
 
+async def test_sessions_outlive_their_password(by_hand: ByHand, user: AclUser) -> None:
+    """A connection that was made with the old password stays after it is retired."""
+    async with user.connection(await by_hand.live()) as connection:
+        before = await connection.execute_command("PING")
+        await by_hand.rotate(fence=1)
+
+        assert await connection.execute_command("PING") is before is True
+
+
 async def test_candidate_that_does_not_work_is_found(by_hand: ByHand) -> None:
     """`verify` really logs in, and keeps nothing of what the server said."""
     rotation = await by_hand.rotate(fence=1, until="prepare")

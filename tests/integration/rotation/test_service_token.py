@@ -198,3 +198,19 @@ async def test_role_that_makes_the_wrong_tokens_is_told(handler, vault_server, b
 
     with pytest.raises(NotRotatable, match=text):
         await handler.check(subject({"role": name, "ttl": "72h"}))
+
+
+@pytest.mark.parametrize("field", ["token", "accessor"])
+async def test_token_that_is_in_use_again_is_not_revoked(  # noqa: PLR0917  # fixtures
+    handler, settings, role, secrets, vault_server, field
+):
+    """Who goes back to the old token by hand, with its accessor or without, keeps it."""
+    old = await made(vault_server, role)
+    played = Played(handler, old, **settings)
+    await played.prepare()
+    await secrets.create("some/path", {"token": old["token"], field: old[field]})
+
+    await played.retire()
+
+    assert await lives(vault_server, old["token"])
+    assert played.rotation.notes["revoked"] == "in_use"

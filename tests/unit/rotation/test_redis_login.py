@@ -22,10 +22,10 @@ FULL = {
 
 def test_login_with_everything() -> None:
     """Each field is read, and the password is not shown."""
-    login = RedisLogin.of(SecretMap(FULL), {"ca": "PEM"}, path=PATH)
+    login = RedisLogin.of(SecretMap(FULL), {}, path=PATH)
 
     assert (login.username, login.host, login.port, login.db) == ("app", "cache", 6380, 2)
-    assert (login.tls, login.authority) == (True, "PEM")
+    assert (login.tls, login.authority) == (True, None)
     assert login.password.reveal() == "p"
     assert "'p'" not in repr(login)
 
@@ -39,6 +39,12 @@ def test_what_is_missing() -> None:
     assert (admin.username, admin.host, admin.port, admin.db) == ("default", "cache", 6380, 0)
     assert admin.tls
     assert (plain.port, plain.db, plain.tls) == (6379, 0, False)
+
+
+def test_authority_that_is_none_is_refused() -> None:
+    """The setting is read with the fields, so that a slip is told when the policy is set."""
+    with pytest.raises(NotRotatable, match="'ca' is no PEM"):
+        RedisLogin.of(SecretMap(FULL), {"ca": "PEM"}, path=PATH)
 
 
 @pytest.mark.parametrize(

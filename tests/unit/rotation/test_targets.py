@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,12 @@ from greenlang_secrets.paths import PLATFORM, SecretPath, Tenant, TenantId
 from greenlang_secrets.rotation.targets import (
     AllowedTargets,
     admin_path,
+    authority_of,
     needed_setting,
     tls_context,
     tls_mode,
 )
+from support.certificates import self_signed
 
 ACME = Tenant(TenantId("acme"))
 PATH = SecretPath.parse("database/app")
@@ -109,14 +112,23 @@ def test_tls_mode(settings: dict[str, str], host: str, mode: str) -> None:
 
 
 def test_tls_contexts() -> None:
-    """`verify` looks whose certificate it is, `require` does not, and an authority is a PEM."""
-    require, verify = (tls_context(mode, None, path=PATH) for mode in ("require", "verify"))
+    """`verify` looks whose certificate it is, and `require` does not."""
+    require, verify = (tls_context(mode, None) for mode in ("require", "verify"))
 
     assert isinstance(require, ssl.SSLContext)
     assert isinstance(verify, ssl.SSLContext)
     assert (require.check_hostname, require.verify_mode) == (False, ssl.CERT_NONE)
     assert (verify.check_hostname, verify.verify_mode) == (True, ssl.CERT_REQUIRED)
     assert verify.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert tls_context("disable", "not looked at", path=PATH) is False
-    with pytest.raises(NotRotatable, match="'ca' is no PEM"):
-        tls_context("verify", "no PEM", path=PATH)
+    assert tls_context("disable", "not looked at") is False
+
+
+def test_authority_is_a_pem(tmp_path: Path) -> None:
+    """The setting is a certificate, or missing; another text is refused, an empty one too."""
+    pem = self_signed(tmp_path, "authority").cert.read_text()
+
+    assert authority_of({"ca": pem}, path=PATH) == pem
+    assert authority_of({}, path=PATH) is None
+    for text in ("", "no PEM", "ünlesbar"):
+        with pytest.raises(NotRotatable, match="'ca' is no PEM"):
+            authority_of({"ca": text}, path=PATH)

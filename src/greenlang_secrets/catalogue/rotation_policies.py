@@ -218,6 +218,10 @@ class RotationPolicies(RotationPart):
     async def note(self, scope: Scope, path: str, digest: str, standing: RotationStanding) -> None:
         """Mirror what a record says. One with a smaller fence than what is there is not taken, nor
         one of a secret without a policy, or whose record is another one.
+
+        A wake-up that is yet to come is not put off by it: somebody has set it who is about to
+        claim the record, and this may be what the owner before still had to say. Only `wake` puts
+        it off, or its time, when somebody looks.
         """
 
         async def work(transaction: Transaction) -> None:
@@ -234,7 +238,9 @@ class RotationPolicies(RotationPart):
                 await transaction.execute(
                     update(rotation_clock)
                     .where(*_at(transaction, digest))
-                    .values(**clock_columns(standing))
+                    .values(
+                        {**clock_columns(standing), "wake_at": _no_later(transaction, standing)}
+                    )
                 )
 
         await self._database.run(work, scope=scope, writes=True)
@@ -337,3 +343,12 @@ def _may_replace(standing: RotationStanding | None) -> ColumnElement[bool]:
 def _as_moment(now: ColumnElement[datetime]) -> ColumnElement[datetime]:
     """SQLite gives a moment that is no column's as text, unless told what it is."""
     return type_coerce(now, Moment).label("now")
+
+
+def _no_later(transaction: Transaction, standing: RotationStanding) -> ColumnElement[Any]:
+    """Return when to look: when the standing says, or before, if that was set and is to come."""
+    wake_at = rotation_clock.c.wake_at
+    stays = wake_at > transaction.began()
+    if standing.wake_at is not None:
+        stays = and_(stays, wake_at < standing.wake_at)
+    return case((stays, wake_at), else_=literal(standing.wake_at, Moment))

@@ -9,7 +9,12 @@ from dataclasses import replace
 import pytest
 
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.errors import CatalogueUnavailable, RotationLost, VaultUnavailable
+from greenlang_secrets.errors import (
+    CatalogueUnavailable,
+    OverlapInProgress,
+    RotationLost,
+    VaultUnavailable,
+)
 from greenlang_secrets.paths import PLATFORM, SecretPath
 from greenlang_secrets.rotation.record import Records
 from greenlang_secrets.rotation_model import RotationOutcome, RotationState
@@ -265,3 +270,32 @@ async def test_an_end_that_the_catalogue_has_not_heard_of_is_told_later(bench, m
             await asyncio.sleep(0.02)
     (told,) = await rotations.history(PLATFORM, PATH, limit=10)
     assert (told.outcome, told.version) == (RotationOutcome.SUCCESS, 2)
+
+
+async def test_an_end_that_nobody_told_is_told_by_who_begins_the_next(bench, monkeypatch):
+    """The next rotation takes the record over, so this is the last moment to know how it ended."""
+    rotations = bench.catalogue.rotations
+
+    async def gone(*_, **__):
+        raise CatalogueUnavailable
+
+    def last(step):
+        if (step.step, step.when) == ("finish", "before"):
+            monkeypatch.setattr(rotations, "end_run", gone)
+
+    async with bench.open(on_step=last) as manager:
+        await (await manager.rotate(PATH)).until(RotationState.IDLE, within=5)
+    monkeypatch.undo()
+    (untold,) = await rotations.history(PLATFORM, PATH, limit=10)
+    assert untold.outcome is None
+
+    async with bench.open(config=LATER) as manager:
+        while True:
+            try:
+                run = await manager.rotate(PATH)
+                break
+            except OverlapInProgress:
+                await asyncio.sleep(0.02)
+        await run.promoted(within=5)
+    told = {each.version: each.outcome for each in await rotations.history(PLATFORM, PATH, limit=9)}
+    assert told[2] is RotationOutcome.SUCCESS

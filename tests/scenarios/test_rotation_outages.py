@@ -38,7 +38,7 @@ def finished(told: list[Line]) -> bool:
 @pytest.mark.timeout(180 + 2 * AWAY)
 @pytest.mark.parametrize("before", ["apply", "verify", "retire"])
 async def test_database_that_is_away_in_mid_rotation(
-    rotators: Rotators, stage: Stage, own_postgres: PostgresServer, tmp_path: Path, before: str
+    rotators: Rotators, own_postgres: PostgresServer, stage: Stage, tmp_path: Path, before: str
 ) -> None:
     """It dies before a step that needs it: the step is tried until it is back, and the rotation
     ends by itself; what is stored works whenever there is a server to try it on.
@@ -139,7 +139,7 @@ async def _values(secret: Rotated, version: int) -> list[str]:
 
 @pytest.mark.timeout(120)
 async def test_no_password_in_the_log_of_the_database(
-    rotators: Rotators, stage: Stage, own_postgres: PostgresServer
+    rotators: Rotators, own_postgres: PostgresServer, stage: Stage
 ) -> None:
     """A server that logs all statements with their parameters has neither the new password nor what
     it keeps of it in its log after two rotations; one that an administrator sets by hand is there.

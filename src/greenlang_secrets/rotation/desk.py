@@ -112,8 +112,14 @@ class Desk:
 
     async def closed(self, record: Record) -> None:
         """Write into the history how an operation ended that is not open any more."""
-        conflict = record.standing.state is RotationState.CONFLICT
-        await self.ended(record, RotationOutcome.CONFLICT if conflict else RotationOutcome.SUCCESS)
+        match record.standing.state:
+            case RotationState.IDLE:
+                outcome = RotationOutcome.SUCCESS
+            case RotationState.CONFLICT:
+                outcome = RotationOutcome.CONFLICT
+            case _:  # given up
+                outcome = RotationOutcome.FAILURE
+        await self.ended(record, outcome)
 
     async def ended(self, record: Record, outcome: RotationOutcome) -> None:
         """Write into the history how an operation ended; one that began unseen is written whole."""

@@ -280,6 +280,8 @@ class RotationManager(Policies):
             state=standing.state,
         )
         await desk.tell(step)
+        if before is not None and before.standing.rotation_id not in {None, standing.rotation_id}:
+            await desk.closed(before)  # its owner may have died before it could say so
         if standing.wake_at is not None:  # should we die right after the claim, somebody looks
             digest = desk.records.digest(record.scope, record.path)
             await desk.catalogue.rotations.wake(digest, standing.wake_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -237,6 +238,23 @@ async def test_somebody_is_woken_later(store: RotationStore) -> None:
     row = await store.find(ACME, "a")
     assert row is not None
     assert row.standing.wake_at == NOON
+
+
+async def test_a_mirror_does_not_put_off_a_wake_up(store: RotationStore) -> None:
+    """Somebody is about to claim a record, and what the owner before had still to say comes after:
+    should the claimer die, somebody looks all the same. Once the time has come it may be moved.
+    """
+    await put(store, ACME, "a", wake_at=None, fence=2)
+    await store.wake(digest_of(ACME, "a"), ago(-0.3))
+
+    for later in (ago(-500), None):
+        await note(store, ACME, "a", fence=2, wake_at=later)
+    while not await store.due(most=9):
+        await asyncio.sleep(0.02)
+    await note(store, ACME, "a", fence=2, wake_at=ago(-500))
+    assert await store.due(most=9) == []
+    await note(store, ACME, "a", fence=2, wake_at=ago(5))
+    assert await store.due(most=9) == [(ACME, digest_of(ACME, "a"))]
 
 
 async def test_the_search_for_what_is_due_reads_an_index(postgres_place: Place, supervisor) -> None:

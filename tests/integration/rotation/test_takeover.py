@@ -9,7 +9,12 @@ from dataclasses import replace
 import pytest
 
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.errors import RotationLost, VaultUnavailable
+from greenlang_secrets.errors import (
+    CatalogueUnavailable,
+    OverlapInProgress,
+    RotationLost,
+    VaultUnavailable,
+)
 from greenlang_secrets.paths import PLATFORM, SecretPath
 from greenlang_secrets.rotation.record import Records
 from greenlang_secrets.rotation_model import RotationOutcome, RotationState
@@ -233,3 +238,64 @@ async def _until(condition) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("lost", [("note",), ("note", "end_run")])
+async def test_an_end_that_the_catalogue_has_not_heard_of_is_told_later(bench, monkeypatch, lost):
+    """Its owner dies between the last word in the record and that in the catalogue: whoever looks
+    next tells it, and the history does not keep a rotation that goes on for ever.
+    """
+    rotations, died = bench.catalogue.rotations, asyncio.Event()
+
+    async def gone(*_, **__):
+        died.set()
+        raise CatalogueUnavailable
+
+    def last(step):
+        if (step.step, step.when) == ("finish", "before"):
+            for name in lost:
+                monkeypatch.setattr(rotations, name, gone)
+
+    async with bench.open(on_step=last) as manager:
+        run = await manager.rotate(PATH)
+        await run.until(RotationState.IDLE, within=5)
+        await died.wait()
+    monkeypatch.undo()
+    row = await rotations.find(PLATFORM, PATH)
+    assert row.standing.state is not RotationState.IDLE  # it has not heard
+
+    async with bench.open():
+        await _idle(bench, version=2)
+        while (await rotations.find(PLATFORM, PATH)).standing.state is not RotationState.IDLE:
+            await asyncio.sleep(0.02)
+    (told,) = await rotations.history(PLATFORM, PATH, limit=10)
+    assert (told.outcome, told.version) == (RotationOutcome.SUCCESS, 2)
+
+
+async def test_an_end_that_nobody_told_is_told_by_who_begins_the_next(bench, monkeypatch):
+    """The next rotation takes the record over, so this is the last moment to know how it ended."""
+    rotations = bench.catalogue.rotations
+
+    async def gone(*_, **__):
+        raise CatalogueUnavailable
+
+    def last(step):
+        if (step.step, step.when) == ("finish", "before"):
+            monkeypatch.setattr(rotations, "end_run", gone)
+
+    async with bench.open(on_step=last) as manager:
+        await (await manager.rotate(PATH)).until(RotationState.IDLE, within=5)
+    monkeypatch.undo()
+    (untold,) = await rotations.history(PLATFORM, PATH, limit=10)
+    assert untold.outcome is None
+
+    async with bench.open(config=LATER) as manager:
+        while True:
+            try:
+                run = await manager.rotate(PATH)
+                break
+            except OverlapInProgress:
+                await asyncio.sleep(0.02)
+        await run.promoted(within=5)
+    told = {each.version: each.outcome for each in await rotations.history(PLATFORM, PATH, limit=9)}
+    assert told[2] is RotationOutcome.SUCCESS

@@ -33,7 +33,12 @@ class RotationEvents:
         self._indexing = indexing
 
     async def __call__(self, step: Step) -> None:
-        """Record a step; without the record it goes on, since the caller's own intent is there."""
+        """Record a step. One that cannot be recorded before is not taken; that it was taken, and
+        cannot be recorded, is logged.
+
+        Raises:
+            AuditUnavailable: the intent is not durable.
+        """
         if step.step not in _CHANGES:
             return
         if step.step == "promote" and step.when != "before":
@@ -41,6 +46,8 @@ class RotationEvents:
         try:
             await self._log.write(_event(step))
         except AuditUnavailable:
+            if step.when == "before":
+                raise
             _log.warning("audit.unavailable", extra={"request_id": step.rotation_id})
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from greenlang_secrets.background import reported
 from greenlang_secrets.catalogue import Catalogue
-from greenlang_secrets.errors import CatalogueUnavailable
+from greenlang_secrets.errors import CatalogueUnavailable, SecretsError
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.handlers import Handlers
@@ -65,16 +65,25 @@ class Desk:
     saved: Callable[[Record], None] = lambda _: None
     clock: Callable[[], datetime] = now
 
-    async def tell(self, step: Step) -> None:
-        """Tell `on_step`; one that fails is reported and ignored."""
-        if self.on_step is not None:
-            await reported(self._told(self.on_step, step), name="on_step")
+    async def tell(self, step: Step) -> SecretsError | None:
+        """Tell `on_step`, and return the error by which it keeps a step from being taken; any other
+        failure of it is reported and ignored.
+        """
+        if self.on_step is None:
+            return None
+        return await reported(self._told(self.on_step, step), name="on_step")
 
     @staticmethod
-    async def _told(on_step: OnStep, step: Step) -> None:
-        answer = on_step(step)
-        if isawaitable(answer):
-            await answer
+    async def _told(on_step: OnStep, step: Step) -> SecretsError | None:
+        try:
+            answer = on_step(step)
+            if isawaitable(answer):
+                await answer
+        except SecretsError as error:
+            if step.when == "before":
+                return error
+            raise
+        return None
 
     def count(self, secret_type: SecretType, outcome: RotationOutcome, times: int = 1) -> None:
         """Count what became of rotations."""

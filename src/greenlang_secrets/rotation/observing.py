@@ -45,7 +45,10 @@ class Step:
 
 
 OnStep = Callable[[Step], Awaitable[None] | None]
-"""Is awaited before the rotation goes on. One that fails is reported and ignored."""
+"""Is awaited before the rotation goes on. A `SecretsError` that it raises before a step keeps that
+from being taken: it is asked again 15 s later, and no attempt is counted. Any other failure is
+reported and ignored.
+"""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -40,6 +40,9 @@ __all__ = ["Operation"]
 _UNKNOWN: Final = 3
 """Times that a step whose outcome is unknown is taken again at once, before it counts as failed."""
 
+_PUT_OFF: Final = 15.0
+"""Seconds after which a step that `on_step` forbade is tried again."""
+
 _log: Final = logging.getLogger("greenlang_secrets")
 
 
@@ -105,7 +108,9 @@ class Operation:
         if not record.open:
             return await self._begin_following()
         step = STEP_OF[record.standing.phase]
-        await self.tell(step, "before")
+        if (veto := await self.tell(step, "before")) is not None:
+            await self._put_off(step, veto)
+            return False
         began = time.monotonic()
         if began >= self._lease_ends:  # we were stopped, or the hook took its time
             raise RotationLost(path=record.path)
@@ -176,6 +181,15 @@ class Operation:
         if until is None and not wait.operator:
             until = self._desk.clock() + timedelta(seconds=self._desk.config.first_backoff)
         await self._let_go(until)
+
+    async def _put_off(self, step: StepName, veto: SecretsError) -> None:
+        """Leave a step that `on_step` forbids: what cannot be recorded, say, is not done."""
+        _log.warning(
+            "rotation.put_off",
+            extra={"code": veto.code, "step": step, "path": str(self.record.path)},
+        )
+        await self._let_go(self._desk.clock() + timedelta(seconds=_PUT_OFF))
+        self.error = veto
 
     async def _fail(self, step: StepName, failed: _Failed, seconds: float) -> None:
         record, now = self.record, self._desk.clock()
@@ -274,10 +288,10 @@ class Operation:
         *,
         error_code: str | None = None,
         seconds: float | None = None,
-    ) -> None:
-        """Tell whoever follows each step."""
+    ) -> SecretsError | None:
+        """Tell whoever follows each step, and return the error by which he forbids it."""
         record = self.record
-        await self._desk.tell(
+        return await self._desk.tell(
             Step(
                 scope=record.scope,
                 path=str(record.path),

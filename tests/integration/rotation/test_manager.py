@@ -12,6 +12,7 @@ import greenlang_secrets as gs
 from greenlang_secrets.access import SERVICE, Permission, Principal, TenantContext
 from greenlang_secrets.errors import (
     AccessDenied,
+    AuditUnavailable,
     CatalogueUnavailable,
     InvalidRequest,
     NotRotatable,
@@ -94,6 +95,46 @@ async def test_the_candidate_is_in_the_record_only_while_it_is_needed(bench):
         RotationState.PROMOTED,
     ]
     assert (await bench.secrets.get(PATH))["password"].reveal() not in repr(await bench.record())
+
+
+@pytest.mark.parametrize("forbidden", ["apply", "promote"])
+async def test_a_step_that_the_hook_forbids_is_not_taken(bench, forbidden):
+    """What cannot be recorded is not done: the record waits where it is, no attempt is counted, and
+    who asks again once it can goes on with the same operation.
+    """
+    full, told = True, []
+
+    def audit(step):
+        told.append((step.step, step.when))
+        if full and (step.step, step.when) == (forbidden, "before"):
+            raise AuditUnavailable
+
+    async with bench.open(config=LATER, on_step=audit) as manager:
+        run = await manager.rotate(PATH)
+        await _until(lambda: run._operation.over)
+        waits = await bench.record()
+        assert told[-1] == (forbidden, "before")
+        assert (waits.standing.attempts, waits.owner, waits.open) == (0, None, True)
+        assert waits.standing.wake_at > datetime.now(UTC)
+        assert (await bench.secrets.get(PATH, fresh=True)).version == 1
+        assert await bench.works()
+
+        full = False
+        again = await manager.rotate(PATH)
+        assert (await again.promoted(within=20)).version == 2
+    assert again.id == run.id
+    assert await bench.works()
+
+
+async def test_a_hook_that_fails_otherwise_changes_nothing(bench):
+    """The control: an error that is none of ours, and one after a step, are reported and ignored."""
+
+    def broken(step):
+        raise AuditUnavailable if step.when == "after" else ValueError
+
+    async with bench.open(config=LATER, on_step=broken) as manager:
+        run = await manager.rotate(PATH)
+        assert (await run.promoted(within=20)).version == 2
 
 
 async def test_what_is_due_is_rotated_once_however_often_it_was_missed(bench):

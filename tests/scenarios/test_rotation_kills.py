@@ -17,15 +17,15 @@ from support.rotated import Logins, Rotated, Stage
 from support.rotator import GAP, SHORT
 from support.rotators import Rotators
 
-TIMES = int(os.environ.get("GREENLANG_SECRETS_TEST_ROTATION_DEATHS", "2"))
-KILLS = int(os.environ.get("GREENLANG_SECRETS_TEST_ROTATION_KILLS", "24"))
+TIMES = int(os.environ.get("GREENLANG_SECRETS_TEST_ROTATION_DEATHS", "5"))
+KILLS = int(os.environ.get("GREENLANG_SECRETS_TEST_ROTATION_KILLS", "30"))
 measured = logging.getLogger("measured")
 
 POINTS = [(step, when) for step in get_args(StepName) for when in ("before", "after")]
 CHAINS = 8
 """Secrets that are rotated at the same time, each by processes of its own, one after the other."""
 
-STUCK = 2 * SHORT.lease_for + GAP + 8.0
+STUCK = 2 * SHORT.lease_for + GAP + 20.0
 """Seconds from a death to the end of the operation at most: twice the lease, as 60 s are in
 production, the overlap, and what a busy machine takes to start the next process.
 """

@@ -220,8 +220,18 @@ async def _counted(asked: _Asked, limiter: RateLimiter, info: RequestInfo) -> tu
         who,
         rate,
         cost=FRESH_COST if asked.query.get("fresh") == "true" else 1,
-        path=asked.target.path if asked.target.kind is Kind.ROTATE else None,
+        path=asked.target.path if _rotates(asked) else None,
     )
+
+
+def _rotates(asked: _Asked) -> bool:
+    """Whether the request uses up what a secret may be rotated: not if its sender may not, or he
+    could keep those who may from rotating it.
+    """
+    principal = asked.principal
+    if asked.target.kind is not Kind.ROTATE or principal is None:
+        return False
+    return asked.endpoint.allows(TenantContext(principal=principal, scope=principal.home))
 
 
 def _context(principal: Principal, query: Mapping[str, str]) -> TenantContext:

@@ -29,6 +29,10 @@ _FACTS: Final[dict[str, tuple[Schema, object]]] = {
     "declared": ({"type": "string", "description": "The secret's declared type."}, "api_key"),
     "expected": ({"type": "string", "description": "The type that is needed."}, "database"),
     "field": ({"type": "string", "description": "The field that is missing."}, "password"),
+    "advice": (
+        {"type": "string", "description": "What to change, in English; never a value."},
+        "The interval is less than the promotion gap of 900 s; make it longer.",
+    ),
     "rotation_id": (
         {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The rotation under way."},
         "6f1d2a4c8b0e4f7796a3c5d1e2b40918",

@@ -216,6 +216,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
         422,
         "Not rotatable",
         "The secret has no rotation policy, or the policy does not fit it.",
+        facts=("advice",),
     ),
     "rotation_in_progress": Problem(
         409,

@@ -200,6 +200,7 @@ FACTS = {
     "declared": "api_key",
     "expected": "database",
     "field": "password",
+    "advice": "The rotation needs the setting 'users'.",
     "rotation_id": "6f1d2a4c8b0e4f7796a3c5d1e2b40918",
     "until": "2026-11-20T08:15:00Z",
     "failure": "target_unavailable",

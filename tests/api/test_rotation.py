@@ -34,6 +34,7 @@ from greenlang_secrets.rotation_model import (
     RotationStanding,
 )
 from greenlang_secrets.sensitive import SecretMap
+from greenlang_secrets_api.rate_policies import RatePolicies
 from greenlang_secrets_api.rotation_gauges import RotationGauges
 from support.openapi_replies import described
 from support.pairs import ADMIN, FIRST, UserPair, user_pair
@@ -624,3 +625,47 @@ async def test_without_the_catalogue_it_is_said(
     assert {(reply.status, reply.code) for reply in replies} == {(503, "catalogue_unavailable")}
     assert all(int(reply.headers["Retry-After"]) >= 1 for reply in replies)
     assert read.status == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"interval_seconds": 899}, "The interval is less than the promotion gap of 900 s"),
+        ({"kind": "redis"}, "redis rotates cache"),
+        ({"settings": {}}, "'users'"),
+        ({"settings": {"colour": "red"}}, "'colour'"),
+    ],
+)
+async def test_a_policy_that_does_not_fit_is_told_what_to_change(
+    stage: Stage, change: dict[str, Any], advice: str
+) -> None:
+    """Whoever has no shell learns over HTTP too which setting is wrong."""
+    reply = await stage.as_()("PUT", f"rotation/schedule/{stage.path}", {**stage.policy, **change})
+
+    assert advice in reply.json["advice"]
+
+
+async def test_who_may_not_rotate_does_not_use_up_a_secret_s_minute(
+    service_config: SecretsServiceConfig, api_config: Any, issuer: Issuer, path: str, tmp_path: Path
+) -> None:
+    """A reader who asks all the time does not keep those who may from rotating; the control: one
+    who may does.
+    """
+    config = replace(
+        api_config,
+        rotation=BY_HAND,
+        rate_limits=RatePolicies(),
+        audit=AuditConfig(log=tmp_path / "audit.jsonl"),
+    )
+    async with in_process(service_config, config) as app:
+        reader, rotator = (
+            Asking(app, issuer.platform(permission, sub=permission.partition(":")[2]))
+            for permission in ("secrets:read", "secrets:rotate")
+        )
+
+        denied = [await reader("POST", f"rotate/{path}") for _ in range(3)]
+        first, second = [await rotator("POST", f"rotate/{path}") for _ in range(2)]
+
+    assert [reply.status for reply in denied] == [403] * 3
+    assert (first.status, first.code) == (422, "not_rotatable")  # no policy, but no limit either
+    assert (second.status, second.code) == (429, "rate_limited")

@@ -32,10 +32,15 @@ RotationFailure = Literal[
 
 
 class NotRotatable(InvalidRequest):
-    """The secret has no policy, or the policy does not fit it; the text says what to change."""
+    """The secret has no policy, or the policy does not fit it; the text says what to change, and
+    `facts["advice"]` is the text. It names settings and fields, and never shows what one holds.
+    """
 
     code = "not_rotatable"
     text = "This secret has no rotation policy; set one first."
+
+    def __init__(self, text: str | None = None, *, path: object | None = None) -> None:
+        super().__init__(text, path=path, advice=text or self.text)
 
 
 class RotationInProgress(Conflict):

@@ -34,7 +34,8 @@ def run_document(path: str, standing: RotationStanding) -> Mapping[str, object]:
     document: dict[str, object] = {
         "rotation_id": standing.rotation_id,
         "path": path,
-        "state": standing.state,
+        # Claimed, and on the way to its first step: for whoever asked it is no longer idle.
+        "state": RotationState.PENDING if _begins(standing) else standing.state,
         "base_version": standing.base_version,
     }
     if standing.version is not None:
@@ -44,6 +45,10 @@ def run_document(path: str, standing: RotationStanding) -> Mapping[str, object]:
     if standing.error_code is not None:
         document["last_error"] = _error(standing)
     return document
+
+
+def _begins(standing: RotationStanding) -> bool:
+    return standing.state is RotationState.IDLE and standing.version is None
 
 
 def status_document(

@@ -16,6 +16,7 @@ from greenlang_secrets.audit import AuditEvent, AuditLog, AuditPhase, AuditResul
 from greenlang_secrets.errors import AuditUnavailable
 from greenlang_secrets.paths import Tenant
 from greenlang_secrets.rotation.observing import Step
+from greenlang_secrets.rotation_model import RotationKind
 from greenlang_secrets_api.indexing import Indexing
 
 __all__ = ["RotationEvents"]
@@ -39,9 +40,12 @@ class RotationEvents:
         Raises:
             AuditUnavailable: the intent is not durable.
         """
-        if step.step not in _CHANGES:
+        if step.step not in _CHANGES or (
+            # An operator changes it, and is asked for once a minute for days.
+            step.kind is RotationKind.MANUAL and step.step == "apply"
+        ):
             return
-        if step.step == "promote" and step.when != "before":
+        if step.step == "promote" and step.when in {"after", "failed"}:
             self._indexing.changed(step.scope, step.path)
         try:
             await self._log.write(_event(step))
@@ -56,6 +60,7 @@ def _event(step: Step) -> AuditEvent:
         "before": (AuditPhase.INTENT, AuditResult.PENDING),
         "after": (AuditPhase.OUTCOME, AuditResult.OK),
         "failed": (AuditPhase.OUTCOME, AuditResult.FAILED),
+        "waiting": (AuditPhase.OUTCOME, AuditResult.REFUSED),
     }[step.when]
     # The same for the intent and the outcome, and another one after each takeover.
     about = f"{step.rotation_id} {step.fence} {step.step}"
@@ -67,7 +72,7 @@ def _event(step: Step) -> AuditEvent:
         principal=SERVICE.subject,
         tenant=step.scope.id.value if isinstance(step.scope, Tenant) else None,
         path=step.path,
-        code=step.error_code,
+        code="not_yet" if step.when == "waiting" else step.error_code,
         seconds=None if step.seconds is None else round(step.seconds, 6),
         request_id=step.rotation_id,
     )

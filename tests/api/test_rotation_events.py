@@ -35,11 +35,11 @@ class Index:
         self.told.append((scope, path))
 
 
-def step(name, when):
+def step(name, when, kind=RotationKind.POSTGRESQL):
     return Step(
         scope=PLATFORM,
         path="database/main",
-        kind=RotationKind.POSTGRESQL,
+        kind=kind,
         secret_type=SecretType.DATABASE,
         rotation_id="a" * 32,
         fence=3,
@@ -85,3 +85,26 @@ async def test_intent_and_outcome_have_one_operation_and_the_index_follows_a_pro
     assert log.events[0].operation_id == log.events[1].operation_id
     assert {event.request_id for event in log.events} == {"a" * 32}
     assert index.told == [(PLATFORM, "database/main")]
+
+
+async def test_a_step_that_waits_has_its_outcome():
+    """It was not done, for a reason that is not its own; no intent is left open."""
+    log = Log(full=False)
+
+    await RotationEvents(log, Index())(step("retire", "waiting"))
+
+    [event] = log.events
+    assert (event.phase.value, event.result.value, event.code) == ("outcome", "refused", "not_yet")
+
+
+async def test_waiting_for_an_operator_leaves_no_records():
+    """He is asked for once a minute, for days; the control: what his version makes true is recorded."""
+    log = Log(full=False)
+    events = RotationEvents(log, Index())
+
+    for when in ("before", "waiting"):
+        await events(step("apply", when, RotationKind.MANUAL))
+    assert log.events == []
+    await events(step("promote", "after", RotationKind.MANUAL))
+
+    assert [event.action for event in log.events] == ["rotate.promote"]

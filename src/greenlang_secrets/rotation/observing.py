@@ -12,9 +12,11 @@ from greenlang_secrets.model import SecretType
 from greenlang_secrets.paths import Scope
 from greenlang_secrets.rotation_model import RotationKind, RotationOutcome, RotationState
 
-__all__ = ["OnStep", "RotationStats", "Step", "StepName"]
+__all__ = ["OnStep", "RotationStats", "Step", "StepName", "StepWhen"]
 
 StepName = Literal["claim", "prepare", "apply", "verify", "promote", "overlap", "retire", "finish"]
+
+StepWhen = Literal["before", "after", "failed", "waiting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,8 @@ class Step:
         scope, path: of which secret.
         rotation_id, fence: of which operation, in whose hands.
         step: which one.
-        when: before it is begun, after its end is in the record, or failed.
+        when: before it is begun, after its end is in the record, failed, or waiting for somebody
+            else.
         state: where the rotation stands at that moment.
         error_code: why it failed.
         seconds: what it took; None before.
@@ -38,7 +41,7 @@ class Step:
     rotation_id: str
     fence: int
     step: StepName
-    when: Literal["before", "after", "failed"]
+    when: StepWhen
     state: RotationState
     error_code: str | None = None
     seconds: float | None = None

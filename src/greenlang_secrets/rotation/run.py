@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 import anyio
 
@@ -29,7 +29,7 @@ from greenlang_secrets.paths import KvPath
 from greenlang_secrets.rotation.claims import Ask, begun, leased
 from greenlang_secrets.rotation.desk import Desk
 from greenlang_secrets.rotation.handler import NotYet
-from greenlang_secrets.rotation.observing import Step, StepName
+from greenlang_secrets.rotation.observing import Step, StepName, StepWhen
 from greenlang_secrets.rotation.policy import AFTER_CONFLICT, backoff
 from greenlang_secrets.rotation.record import Record
 from greenlang_secrets.rotation.steps import STEP_OF, Conflicted, Steps
@@ -129,6 +129,7 @@ class Operation:
         match end:
             case NotYet():
                 await self._wait(end)
+                await self.tell(step, "waiting", seconds=seconds)
             case Conflicted():
                 await self._conflict(step, seconds)
             case RotationLost():
@@ -284,7 +285,7 @@ class Operation:
     async def tell(
         self,
         step: StepName,
-        when: Literal["before", "after", "failed"],
+        when: StepWhen,
         *,
         error_code: str | None = None,
         seconds: float | None = None,

@@ -22,8 +22,8 @@ PATH = "database/main"
 
 FAST = RotationConfig(
     scan_every=0.05,
-    step_within=0.8,
-    lease_for=1.0,
+    step_within=2.0,
+    lease_for=2.5,
     skew=0.1,
     eso_refresh=0,
     margin=0,

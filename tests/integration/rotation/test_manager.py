@@ -47,10 +47,10 @@ async def test_a_rotation_goes_from_claim_to_finish(bench):
     steps = []
     async with bench.open(on_step=steps.append) as manager:
         run = await manager.rotate(PATH, reason="a test")
-        standing = await run.promoted(within=10)
+        standing = await run.promoted(within=20)
         assert standing.version == 2
         assert await bench.works()
-        ended = await run.until(RotationState.IDLE, within=10)
+        ended = await run.until(RotationState.IDLE, within=20)
         await _until(lambda: bench.secrets.tally.rotations["generic", "success"])
 
     assert ended.state is RotationState.IDLE
@@ -86,7 +86,7 @@ async def test_the_candidate_is_in_the_record_only_while_it_is_needed(bench):
 
     async with bench.open(on_step=look) as manager:
         run = await manager.rotate(PATH)
-        await run.until(RotationState.IDLE, within=10)
+        await run.until(RotationState.IDLE, within=20)
 
     assert [state for state, there in held.items() if there] == [
         RotationState.PENDING,
@@ -192,7 +192,7 @@ async def test_a_second_rotation_waits_for_the_first_and_for_its_overlap(bench):
         with pytest.raises(RotationInProgress):
             await manager.remove_policy(PATH)
         go_on.set()
-        await run.until(RotationState.OVERLAP, within=5)
+        await run.until(RotationState.OVERLAP, within=20)
         with pytest.raises(OverlapInProgress) as waits:
             await manager.rotate(PATH)
         assert "until" in waits.value.facts
@@ -208,13 +208,13 @@ async def test_force_retires_the_old_credential_and_rotates_again(bench):
     )
     async with bench.open(config=SLOW) as manager:
         first = await manager.rotate(PATH)
-        await first.until(RotationState.OVERLAP, within=5)
+        await first.until(RotationState.OVERLAP, within=20)
         with pytest.raises(AccessDenied):
             await manager.rotate(PATH, context=rotator, force=True, reason="it leaked")
         with pytest.raises(InvalidRequest):
             await manager.rotate(PATH, force=True, reason=" ")
         second = await manager.rotate(PATH, force=True, reason="it leaked")
-        standing = await second.promoted(within=5)
+        standing = await second.promoted(within=20)
 
     assert second.id != first.id
     assert standing.version == 3
@@ -228,9 +228,9 @@ async def test_a_promotion_waits_for_the_gap(bench):
     """Where the last promotion is too near, the candidate waits, and no attempt is counted."""
     async with bench.open(config=replace(LATER, least_gap=0.0)) as manager:
         run = await manager.rotate(PATH)
-        await run.until(RotationState.OVERLAP, within=5)
+        await run.until(RotationState.OVERLAP, within=20)
     async with bench.open() as manager:
-        await run.until(RotationState.IDLE, within=5)
+        await run.until(RotationState.IDLE, within=20)
 
     async def as_if_just_promoted(rotation):
         manager._operations.copy().pop().record = replace(
@@ -241,9 +241,9 @@ async def test_a_promotion_waits_for_the_gap(bench):
     bench.handler.verify = as_if_just_promoted
     async with bench.open() as manager:
         again = await manager.rotate(PATH)
-        waits = await again.until(RotationState.TESTED, within=5)
+        waits = await again.until(RotationState.TESTED, within=20)
         assert waits.attempts == 0
-        assert (await again.promoted(within=5)).version == 3
+        assert (await again.promoted(within=20)).version == 3
 
 
 async def test_a_step_that_fails_is_tried_again_with_the_same_candidate(bench):
@@ -252,12 +252,12 @@ async def test_a_step_that_fails_is_tried_again_with_the_same_candidate(bench):
     async with bench.open() as manager:
         run = await manager.rotate(PATH)
         with pytest.raises(RotationFailed) as failed:
-            await run.promoted(within=5)
+            await run.promoted(within=20)
         assert failed.value.reason == "target_unavailable"
         record = await bench.record()
         assert record.candidate is not None
-        standing = await run.until(RotationState.PROMOTED, within=5)
-        await run.until(RotationState.IDLE, within=5)
+        standing = await run.until(RotationState.PROMOTED, within=20)
+        await run.until(RotationState.IDLE, within=20)
 
     assert standing.attempts == 0
     assert bench.handler.called[:3] == [("prepare", 1), ("apply", 1), ("apply", 2)]
@@ -278,10 +278,10 @@ async def test_other_failures_are_told_by_their_code(bench, fault, code):
     bench.handler.fails["verify"] = [fault]
     async with bench.open(config=LATER) as manager:
         run = await manager.rotate(PATH)
-        standing = await run.until(RotationState.FAILED, within=5)
+        standing = await run.until(RotationState.FAILED, within=20)
         again = await manager.rotate(PATH)
         assert again.id == run.id
-        assert (await again.promoted(within=5)).version == 2
+        assert (await again.promoted(within=20)).version == 2
     assert (standing.error_code, standing.phase) == (code, RotationState.APPLIED)
 
 
@@ -290,8 +290,8 @@ async def test_a_credential_that_cannot_be_retired_is_said_to_be_stuck(bench):
     bench.handler.fails["retire"] = [RotationFailed("target_denied")]
     async with bench.open() as manager:
         run = await manager.rotate(PATH)
-        stuck = await run.until(RotationState.REVOKE_STUCK, RotationState.OLD_REVOKED, within=5)
-        await run.until(RotationState.IDLE, within=5)
+        stuck = await run.until(RotationState.REVOKE_STUCK, RotationState.OLD_REVOKED, within=20)
+        await run.until(RotationState.IDLE, within=20)
     assert (stuck.state, stuck.error_code) == (RotationState.REVOKE_STUCK, "target_denied")
     assert await bench.works()
 
@@ -307,11 +307,11 @@ async def test_a_write_by_somebody_else_ends_the_rotation(bench):
     async with bench.open(config=LATER, on_step=write) as manager:
         run = await manager.rotate(PATH)
         with pytest.raises(VersionConflict):
-            await run.promoted(within=5)
+            await run.promoted(within=20)
         assert (await bench.record()).candidate is None
         assert (await bench.secrets.get(PATH, fresh=True))["password"].reveal() == "theirs"
         again = await manager.rotate(PATH)
-        assert (await again.promoted(within=5)).version == 3
+        assert (await again.promoted(within=20)).version == 3
     assert again.id != run.id
     assert bench.secrets.tally.rotations["generic", "conflict"] == 1
 
@@ -322,7 +322,7 @@ async def test_a_step_that_waits_is_no_failure(bench, wait):
     bench.handler.fails["verify"] = [wait]
     async with bench.open() as manager:
         run = await manager.rotate(PATH)
-        assert (await run.promoted(within=5)).attempts == 0
+        assert (await run.promoted(within=20)).attempts == 0
     assert bench.secrets.tally.rotations["generic", "failure"] == 0
 
 
@@ -331,11 +331,11 @@ async def test_a_step_that_waits_for_an_operator_says_so(bench):
     bench.handler.fails["verify"] = [NotYet(None, operator=True)]
     async with bench.open() as manager:
         run = await manager.rotate(PATH)
-        standing = await run.promoted(within=5)
+        standing = await run.promoted(within=20)
         assert standing.state is RotationState.AWAITING_OPERATOR
         assert standing.wake_at is None
         again = await manager.rotate(PATH)
-        assert (await again.promoted(within=5)).version == 2
+        assert (await again.promoted(within=20)).version == 2
 
 
 async def test_progress_is_kept_and_gives_more_time(bench):
@@ -350,7 +350,7 @@ async def test_progress_is_kept_and_gives_more_time(bench):
     bench.handler.apply = apply
     async with bench.open(config=LATER) as manager:
         run = await manager.rotate(PATH)
-        standing = await run.promoted(within=5)
+        standing = await run.promoted(within=20)
     assert standing.progress == {"done": 2}
     assert (await bench.record()).notes["checkpoint"] == "2"
 
@@ -369,7 +369,7 @@ async def test_an_answer_lost_after_the_promotion_is_no_failure(bench, monkeypat
     monkeypatch.setattr(KvV2, "write", write)
     async with bench.open(config=LATER) as manager:
         run = await manager.rotate(PATH)
-        standing = await run.promoted(within=5)
+        standing = await run.promoted(within=20)
     assert (standing.version, standing.attempts) == (2, 0)
     assert len(lost) == 1
     assert (await bench.secrets.get(PATH, fresh=True)).version == 2
@@ -389,7 +389,7 @@ async def test_a_lost_answer_of_the_record_is_found_out(bench, monkeypatch):
     monkeypatch.setattr(KvV2, "write", write)
     async with bench.open(config=LATER) as manager:
         run = await manager.rotate(PATH)
-        assert (await run.promoted(within=5)).fence == 1
+        assert (await run.promoted(within=20)).fence == 1
     assert len(lost) == 1
 
 
@@ -407,10 +407,10 @@ async def test_the_catalogue_may_be_away_meanwhile(bench, monkeypatch):
     monkeypatch.setattr(rotations, "find", rotations.find)
     async with bench.open() as manager:
         run = await manager.rotate(PATH)
-        await run.until(RotationState.OVERLAP, within=5)
+        await run.until(RotationState.OVERLAP, within=20)
         assert (await manager.status(PATH)).standing.fence == 0
         away = False
-        await run.until(RotationState.IDLE, within=10)
+        await run.until(RotationState.IDLE, within=20)
         assert (await manager.status(PATH)).standing.state is RotationState.IDLE
 
 
@@ -439,7 +439,7 @@ async def test_a_view_rotates(bench):
         await bench.secrets.rotate(PATH)
     async with bench.open(config=LATER):
         handle = await bench.secrets.rotate(PATH, reason="by hand")
-        assert (await handle.promoted(within=5)).version == 2
+        assert (await handle.promoted(within=20)).version == 2
         assert handle.state in {RotationState.PROMOTED, RotationState.OVERLAP}
         assert handle.path == PATH
 
@@ -453,7 +453,7 @@ async def test_a_tenants_secret_is_rotated_in_its_scope(bench):
         with pytest.raises(NotRotatable):
             await manager.rotate(PATH, context=tenant)
         await manager.set_policy(PATH, POLICY, context=tenant)
-        await (await manager.rotate(PATH, context=tenant)).promoted(within=5)
+        await (await manager.rotate(PATH, context=tenant)).promoted(within=20)
     assert (await view.get(PATH, fresh=True)).version == 2
     assert (await bench.secrets.get(PATH, fresh=True)).version == 1
 
@@ -480,7 +480,7 @@ async def test_a_removed_policy_ends_what_failed(bench):
     bench.handler.fails["verify"] = [RotationFailed("verify_failed")]
     async with bench.open(config=LATER) as manager:
         run = await manager.rotate(PATH)
-        await run.until(RotationState.FAILED, within=5)
+        await run.until(RotationState.FAILED, within=20)
         await manager.remove_policy(PATH)
         with pytest.raises(NotRotatable):
             await manager.status(PATH)
@@ -489,7 +489,7 @@ async def test_a_removed_policy_ends_what_failed(bench):
         row = await manager.set_policy(PATH, replace(POLICY, enabled=False))
         assert row.standing.next_due is None
         again = await manager.rotate(PATH)
-        standing = await again.until(RotationState.OVERLAP, within=5)
+        standing = await again.until(RotationState.OVERLAP, within=20)
     assert again.id != run.id
     assert standing.fence == 2
     assert (await bench.record()).candidate is None

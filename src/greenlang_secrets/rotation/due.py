@@ -23,9 +23,9 @@ from greenlang_secrets.rotation.observing import RotationStats
 
 __all__ = ["DueLoop"]
 
-_PUT_OFF: Final = 60.0
+_PUT_OFF: Final = 15.0
 """Seconds after which one that could not be looked at is looked at again: it must not keep the
-others from their turn.
+others from their turn, nor wait much longer than Vault was away.
 """
 
 _log: Final = logging.getLogger("greenlang_secrets")

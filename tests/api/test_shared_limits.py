@@ -288,7 +288,8 @@ async def test_a_mute_store_is_left_at_once_and_found_again(
 
     assert 9 <= away <= 10  # this replica's own count; one may have been counted there before
     assert seconds < 5  # 200 times the deadline is 10
-    assert 6 <= back <= 9  # one was counted before, and perhaps the few that waited
+    # One was counted before, unless a busy machine took a second since, and perhaps the few that waited.
+    assert 6 <= back <= 10
     assert changes(caplog) == [
         ("rate_limit.store_away", "TimeoutError"),
         ("rate_limit.store_back", None),

@@ -454,6 +454,26 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(path, monkeypatc
 # ---------------------------------------------------------------- rotation
 
 
+async def test_asking_how_it_does_writes_nothing(log, path):
+    """The room on the disk is measured for who asks next; no record is made of it."""
+    await log.write(event())
+    asked = log.stats
+
+    await log.write(event())
+
+    assert numbers(path) == [1, 2]
+    assert asked.records == 1
+
+
+async def test_a_log_without_a_key_tells_how_it_does(path):
+    """Before Vault gave the key, asking is no error, and the end leaves an empty file."""
+    async with AuditLog.open(path) as log:
+        asked = log.stats
+
+    assert (asked.records, asked.failures) == (0, 0)
+    assert path.read_bytes() == b""
+
+
 async def test_reopening_splits_between_records(log, path):
     """What was handed over before goes to the old file, what comes after to the new one."""
     await log.write(event())

@@ -28,14 +28,13 @@ from greenlang_secrets.errors import (
 from greenlang_secrets.model import Secret, SecretType
 from greenlang_secrets.paths import ApiPath
 from greenlang_secrets.rotation.handler import Prepared, Rotation, Subject
+from greenlang_secrets.rotation.policy import LONGEST, overlap_of
 from greenlang_secrets.rotation.requirements import (
-    JITTER,
     candidate_of,
     check_kind,
     current_of,
     duration,
     live_data,
-    overlap_of,
     seconds,
     setting,
     switch,
@@ -92,7 +91,7 @@ class CertificateRotation:
                 "within two thirds of it, or set a longer 'ttl'.",
                 path=subject.path,
             )
-        if interval * JITTER + overlap_of(subject) > life:
+        if interval * LONGEST + overlap_of(subject.policy, subject.promotion_gap) > life:
             raise NotRotatable(
                 "The old certificate would end within the overlap; set a shorter interval or "
                 "overlap, or a longer 'ttl'.",

@@ -10,11 +10,13 @@ from greenlang_secrets.errors import NotRotatable
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.paths import Platform, Scope
 from greenlang_secrets.rotation.config import RotationConfig
-from greenlang_secrets.rotation_model import RotationPolicy
+from greenlang_secrets.rotation_model import RotationKind, RotationPolicy
 
 __all__ = [
     "AFTER_CONFLICT",
+    "LONGEST",
     "backoff",
+    "check_fit",
     "check_policy",
     "due_at",
     "missed",
@@ -25,6 +27,9 @@ AFTER_CONFLICT: Final = 3600.0
 """Seconds after which a rotation begins anew whose secret somebody else wrote meanwhile."""
 
 _SPREAD: Final = 0.05
+
+LONGEST: Final = 1 + _SPREAD
+"""What an interval is multiplied by at most: see `due_at`."""
 
 
 def due_at(since: datetime, interval: float, digest: str) -> datetime:
@@ -56,16 +61,12 @@ def overlap_of(policy: RotationPolicy, gap: float) -> float:
     return gap if policy.overlap is None else max(gap, policy.overlap)
 
 
-def check_policy(
-    policy: RotationPolicy, *, scope: Scope, declared: SecretType, gap: float, path: object
-) -> None:
-    """Return if a secret of that scope and type may have this policy.
+def check_fit(kind: RotationKind, *, scope: Scope, declared: SecretType, path: object) -> None:
+    """Return if a secret of that scope and type may be rotated so.
 
     Raises:
-        NotRotatable: the kind is not for tenants or not for this type, or a time is less than
-            the promotion gap, so that a consumer could still use a credential that is retired.
+        NotRotatable: the kind is not for tenants, or not for this type.
     """
-    kind = policy.kind
     if kind.platform_only and not isinstance(scope, Platform):
         raise NotRotatable(
             f"The kind {kind.value} is for the platform's own secrets; use another kind.",
@@ -78,6 +79,18 @@ def check_policy(
             "declare its type, or use another kind.",
             path=path,
         )
+
+
+def check_policy(
+    policy: RotationPolicy, *, scope: Scope, declared: SecretType, gap: float, path: object
+) -> None:
+    """Return if a secret of that scope and type may have this policy.
+
+    Raises:
+        NotRotatable: the kind is not for tenants or not for this type, or a time is less than
+            the promotion gap, so that a consumer could still use a credential that is retired.
+    """
+    check_fit(policy.kind, scope=scope, declared=declared, path=path)
     if not gap <= policy.interval < float("inf"):
         raise NotRotatable(
             f"The interval is less than the promotion gap of {gap:g} s; make it longer.", path=path

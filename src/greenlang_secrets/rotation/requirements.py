@@ -10,30 +10,25 @@ import re
 from typing import Final
 
 from greenlang_secrets.errors import NotRotatable, RotationFailed, SecretUnavailable
-from greenlang_secrets.model import SecretType
-from greenlang_secrets.paths import KvPath, Platform
+from greenlang_secrets.paths import KvPath
 from greenlang_secrets.rotation.handler import Rotation, Subject
+from greenlang_secrets.rotation.policy import check_fit
 from greenlang_secrets.rotation_model import RotationKind
 from greenlang_secrets.sensitive import SecretMap, SecretValue
 from greenlang_secrets.vault.client import VaultClient
 
 __all__ = [
-    "JITTER",
     "candidate_of",
     "check_kind",
     "current_of",
     "duration",
     "field",
     "live_data",
-    "overlap_of",
     "seconds",
     "setting",
     "switch",
     "values_of",
 ]
-
-JITTER: Final = 1.05
-"""An interval is lengthened by 5 % at most, so that not everything is rotated at once."""
 
 _SECONDS: Final = re.compile(r"([1-9][0-9]{0,9})([smhd]?)\Z")
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -45,29 +40,13 @@ def check_kind(subject: Subject, kind: RotationKind, *settings: str) -> None:
     Raises:
         NotRotatable: it is not, or there is a setting that the kind does not know.
     """
-    types = kind.secret_types
-    if types and subject.type not in types:
-        raise NotRotatable(
-            f"The kind {kind.value!r} rotates secrets of the type {_listed(types)}, and this one "
-            f"is declared as {subject.type.value!r}; declare it, or choose another kind.",
-            path=subject.path,
-        )
-    if kind.platform_only and not isinstance(subject.scope, Platform):
-        raise NotRotatable(
-            f"The kind {kind.value!r} is for the platform's secrets; choose another kind for "
-            "a tenant's.",
-            path=subject.path,
-        )
+    check_fit(kind, scope=subject.scope, declared=subject.type, path=subject.path)
     unknown = sorted(subject.policy.settings.keys() - set(settings))
     if unknown:
         known = f"it knows {', '.join(sorted(settings))}" if settings else "it knows none"
         raise NotRotatable(
             f"The kind {kind.value!r} has no setting {unknown[0]!r}; {known}.", path=subject.path
         )
-
-
-def _listed(types: frozenset[SecretType]) -> str:
-    return " or ".join(repr(each.value) for each in sorted(types))
 
 
 def setting(subject: Subject, name: str, meaning: str) -> str:
@@ -133,12 +112,6 @@ def field(subject: Subject, *names: str) -> str:
         f"The secret has no field {' or '.join(map(repr, names))}; write it first.",
         path=subject.path,
     )
-
-
-def overlap_of(subject: Subject) -> float:
-    """Return the seconds for which the old credential stays valid after the promotion."""
-    overlap = subject.policy.overlap
-    return subject.promotion_gap if overlap is None else max(overlap, subject.promotion_gap)
 
 
 def current_of(rotation: Rotation) -> SecretMap:

@@ -16,14 +16,13 @@ from greenlang_secrets.errors import (
     RotationFailed,
 )
 from greenlang_secrets.rotation.handler import Prepared, Rotation, Subject
+from greenlang_secrets.rotation.policy import LONGEST, overlap_of
 from greenlang_secrets.rotation.requirements import (
-    JITTER,
     candidate_of,
     check_kind,
     current_of,
     duration,
     live_data,
-    overlap_of,
     seconds,
     setting,
     values_of,
@@ -62,7 +61,10 @@ class ServiceTokenRotation:
         check_kind(subject, self.kind, "role", "ttl")
         name = setting(subject, "role", "the token role that makes the token")
         life = seconds(subject, "ttl", "how long each token is to live, such as 72h")
-        if subject.policy.interval * JITTER + overlap_of(subject) > life:
+        if (
+            subject.policy.interval * LONGEST + overlap_of(subject.policy, subject.promotion_gap)
+            > life
+        ):
             raise NotRotatable(
                 "The old token would end within the overlap; set a shorter interval or overlap, "
                 "or a longer 'ttl'.",

@@ -306,7 +306,7 @@ async def test_what_does_not_fit_is_told(handler, data, settings, text):
 
 async def test_secret_of_another_type_is_told(handler):
     """The text names the type that is needed and the one declared."""
-    with pytest.raises(NotRotatable, match=r"'api_key'.*declared as 'generic'"):
+    with pytest.raises(NotRotatable, match="declared as generic, and api_key rotates api_key"):
         await handler.check(
             subject_of(RotationKind.API_KEY, gs.SecretType.GENERIC, OLD, **SETTINGS)
         )

@@ -269,7 +269,7 @@ async def test_what_fits_is_accepted(handler, settings):
     [
         ({"interval": 48 * HOUR + 1}, "two thirds"),
         ({"interval": 2 * DAY, "overlap": DAY}, "within the overlap"),
-        ({"scope": Tenant(TenantId("acme"))}, "for the platform's secrets"),
+        ({"scope": Tenant(TenantId("acme"))}, "for the platform's own secrets"),
         ({"role": ""}, "Set 'role'"),
         ({"common_name": ""}, "Set 'common_name'"),
         ({"ttl": "three days"}, "'ttl' is a duration"),

@@ -173,7 +173,7 @@ async def test_what_fits_is_accepted(handler, settings):
         ({"role": "../x"}, {}, "does not name a token role"),
         ({"ttl": "x"}, {}, "'ttl' is a duration"),
         ({}, {"interval": 3 * DAY}, "within the overlap"),
-        ({}, {"scope": Tenant(TenantId("acme"))}, "for the platform's secrets"),
+        ({}, {"scope": Tenant(TenantId("acme"))}, "for the platform's own secrets"),
     ],
 )
 async def test_what_does_not_fit_is_told(handler, settings, changes, options, text):

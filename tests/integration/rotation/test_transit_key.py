@@ -521,7 +521,7 @@ async def test_what_fits_is_accepted(handler, data):
         ({}, {"sweep": "cards"}, "does not have"),
         ({}, {"sweep": "kv:"}, "kv:prefix/"),
         ({}, {"sweep": "kv:data"}, "kv:prefix/"),
-        ({}, {"scope": Tenant(TenantId("acme"))}, "for the platform's secrets"),
+        ({}, {"scope": Tenant(TenantId("acme"))}, "for the platform's own secrets"),
     ],
 )
 async def test_what_does_not_fit_is_told(handler, data, changes, settings, text):

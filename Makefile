@@ -6,6 +6,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS := .tools/.installed
 
 .PHONY: help dev test fuzz check format bench docs lock clean
 .DEFAULT_GOAL := help
@@ -31,10 +32,16 @@ $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Prometheus, Alertmanager, promtool and amtool: unpacked from Debian's packages, or from PATH.
+$(TOOLS): observability/tools.py
+	@echo "Fetching Prometheus and Alertmanager into .tools (once) ..."
+	@$(PYTHON) -m observability.tools
+	@mkdir -p .tools && touch $@
+
 dev: $(INSTALLED)
 	@exec $(BIN)/greenlang-secrets dev $(ARGS)
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(TOOLS)
 	@$(BIN)/coverage erase
 	$(if $(ARGS),$(BIN)/coverage run -m pytest $(ARGS),$(BIN)/python tests/side_by_side.py)
 	@$(BIN)/coverage combine --quiet
@@ -61,7 +68,7 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(INSTALLED)
+docs: $(INSTALLED) $(TOOLS)
 	$(BIN)/python -m pytest tests/contracts $(ARGS)
 
 lock:

@@ -39,23 +39,22 @@ def test_logrotate_rotates_and_the_chain_goes_on(tmp_path):
     """Three rotations, the older ones compressed, lose nothing and verify as one chain."""
     tmp_path.chmod(0o700)
     path, configuration = tmp_path / "audit.jsonl", tmp_path / "logrotate.conf"
-    writer = Writer(path)
-    promised = writer.told(100)
-    configuration.write_text(configured(path, writer.pid))
-    configuration.chmod(0o600)
-
-    for _ in range(3):
-        subprocess.run(
-            ["logrotate", "--force", "--state", str(tmp_path / "state"), str(configuration)],
-            check=True,
-        )
-        while not path.exists():
-            promised += writer.told(1)
-        promised += writer.told(100)
-        second = now()
-        while now() == second:  # which the page's names have in them
-            promised += writer.told(1)
-    promised += writer.kill()
+    with Writer(path) as writer:
+        promised = writer.told(100)
+        configuration.write_text(configured(path, writer.pid))
+        configuration.chmod(0o600)
+        for _ in range(3):
+            subprocess.run(
+                ["logrotate", "--force", "--state", str(tmp_path / "state"), str(configuration)],
+                check=True,
+            )
+            while not path.exists():
+                promised += writer.told(1)
+            promised += writer.told(100)
+            second = now()
+            while now() == second:  # which the page's names have in them
+                promised += writer.told(1)
+        promised += writer.kill()
 
     files = sorted(
         (each for each in tmp_path.iterdir() if each.name.startswith("audit.jsonl-")),

@@ -160,7 +160,10 @@ def _fields(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             case "details":
                 yield name, [{"key": key, "value": text} for key, text in value.items()]
             case "links":
-                yield "pagerDutyLinkConfigs", value
+                # The operator calls the text of a link "alt".
+                yield "pagerDutyLinkConfigs", [
+                    {"href": link["href"], "alt": link["text"]} for link in value
+                ]
             case "http_config" | "authorization":
                 yield name, dict(_fields(value))
             case _:

@@ -28,7 +28,9 @@ __all__ = ["SECONDS", "Stack", "work"]
 SECONDS: Final = 90.0
 """So long: a path is rotated once in 60 s, and the second rotation ends the first one."""
 
-_SEALED_FOR: Final = 12.0  # seconds: some of what is cached for 30 s is served stale meanwhile
+_SEALED_FOR: Final = 14.0
+"""Seconds. What is cached is fresh for 30 s and was refreshed ahead after 24: some of it is served
+stale before this is over, when Vault is sealed after 45 s."""
 _WITHIN: Final = aiohttp.ClientTimeout(total=30)
 
 _READ: Final = (
@@ -148,7 +150,7 @@ async def work(stack: Stack, *, seconds: float = SECONDS) -> Mapping[str, int]:
                     tasks.start_soon(_again, partial(each, client), every)
                 tasks.start_soon(_rotate, client)
                 tasks.start_soon(_exceed_a_quota, client)
-                tasks.start_soon(_seal, client, stack, seconds * 0.4)
+                tasks.start_soon(_seal, client, stack, seconds * 0.5)
         return dict(client.answers)
 
 

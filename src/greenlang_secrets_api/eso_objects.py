@@ -41,7 +41,7 @@ class Kind:
 
     Attributes:
         resource: its name in the API and in RBAC.
-        versions: of the group, in the order in which they are tried.
+        versions: of the group, the one tried first in front, the last resort at the end.
         mark: what stands between namespace and name in the label. A name has no slash, so a
             PushSecret is never taken for an ExternalSecret.
         optional: whether a cluster may do without, as one does that never pushes.

@@ -26,7 +26,6 @@ from greenlang_secrets_api.eso_gauges import EsoSeries, instruments
 from greenlang_secrets_api.eso_objects import (
     EXTERNAL_SECRETS,
     PUSH_SECRETS,
-    Bookmark,
     MalformedError,
     Refused,
     Removed,
@@ -72,7 +71,7 @@ class PlaceWatch:
         errors: dict[Trouble, int],
         *,
         pace: WatchPace,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float],
     ) -> None:
         self._place = place
         self._api = api
@@ -135,16 +134,19 @@ class PlaceWatch:
 
     async def _list(self) -> None:
         """Read everything there is, and drop what is not there any more."""
-        for version in self._place.kind.versions:
+        *newer, oldest = self._place.kind.versions
+        for version in newer:
             try:
-                labels, self._from = await self._pages(version)
+                return await self._list_version(version)
             except TroubleError as error:
-                if error.trouble is Trouble.NOT_SERVED and version != self._place.kind.versions[-1]:
-                    continue
-                raise
-            self._version = version
-            self._syncs.keep_only(labels, self._watched)
-            return
+                if error.trouble is not Trouble.NOT_SERVED:
+                    raise
+        return await self._list_version(oldest)
+
+    async def _list_version(self, version: str) -> None:
+        labels, self._from = await self._pages(version)
+        self._version = version
+        self._syncs.keep_only(labels, self._watched)
 
     async def _pages(self, version: str) -> tuple[set[str], str]:
         """Take in a list page by page: the labels on it, and its resource version."""
@@ -192,8 +194,6 @@ class PlaceWatch:
                 self._syncs.forget(event.label)
             case Unreadable():
                 self._tell(TroubleError(Trouble.INVALID))
-            case Bookmark():
-                pass
         self._from = event.resource_version
 
     def _see(self, status: SyncStatus) -> bool:
@@ -257,7 +257,7 @@ class EsoWatch:
         errors: how often each trouble was met.
     """
 
-    def __init__(self, config: EsoConfig, api: EsoApi) -> None:
+    def __init__(self, config: EsoConfig, api: EsoApi, *, chance: Callable[[], float]) -> None:
         self.syncs = EsoSyncs(config.max_secrets)
         self.errors = dict.fromkeys(Trouble, 0)
         self._places: Sequence[PlaceWatch] = [
@@ -267,6 +267,7 @@ class EsoWatch:
                 self.syncs,
                 self.errors,
                 pace=config.pace,
+                chance=chance,
             )
             for kind in (EXTERNAL_SECRETS, PUSH_SECRETS)
             for namespace in config.namespaces or (None,)
@@ -279,8 +280,14 @@ class EsoWatch:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: EsoConfig, metrics: Metrics) -> AsyncIterator[EsoWatch | None]:
-        """Yield it, watching from now on; None if it is switched off.
+    async def open(
+        cls,
+        config: EsoConfig,
+        metrics: Metrics,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> AsyncIterator[EsoWatch | None]:
+        """Yield it, watching from now on; None if it is switched off. `chance` draws from 0 to 1.
 
         An API server that is away does not keep it from opening: it is waited for. Leaving ends
         the requests under way and takes the series of secrets back.
@@ -289,7 +296,7 @@ class EsoWatch:
             yield None
             return
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            watch = cls(config, EsoApi(config, session))
+            watch = cls(config, EsoApi(config, session), chance=chance)
             instruments(metrics.provider, connected=lambda: watch.connected, errors=watch.errors)
             with metrics.collecting(EsoSeries(watch.syncs)):
                 async with Supervisor() as supervisor:

@@ -65,9 +65,10 @@ class KubernetesApi:
         rights: what each bearer may do, pairs of verb and resource; None lets everybody in.
         served: versions of the group by resource.
         answers: statuses that the next requests get, whatever they ask, with headers.
-        pages: bodies that the next lists get, whatever there is.
+        pages: bodies that the next lists of ExternalSecrets get, whatever there is.
         gone_by_status: whether a watch of a compacted version is answered 410, or begins and then
             has an event that says so, as real servers have it either way.
+        torn: lists that the connection breaks in the middle of.
         page_limit: objects on a page at most, whatever the client asks.
         mute: accept requests and say nothing.
         asked: every request.
@@ -80,6 +81,7 @@ class KubernetesApi:
         self.served = {resource: set(versions) for resource, versions in SERVED.items()}
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.pages: list[bytes] = []
+        self.torn = 0
         self.gone_by_status = False
         self.page_limit = 1000
         self.mute = False
@@ -221,10 +223,13 @@ class KubernetesApi:
         namespace = request.match_info.get("namespace")
         if asked.verb == "watch":
             return await self._watch(request, resource, namespace)
+        if self.torn:
+            self.torn -= 1
+            return await _torn(request)
         return self._list(request, resource, namespace)
 
     def _list(self, request: web.Request, resource: str, namespace: str | None) -> web.Response:
-        if self.pages:
+        if self.pages and resource == "externalsecrets":
             return web.Response(body=self.pages.pop(0), content_type="application/json")
         version, after = self.version, ""
         if "continue" in request.query:
@@ -265,13 +270,14 @@ class KubernetesApi:
             if version > since and stream.hears(key):
                 stream.lines.put_nowait(_event(type_, item))
         self.streams.append(stream)
-        with suppress(ConnectionError):
+        try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(int(request.query["timeoutSeconds"])):
                     while (line := await stream.lines.get()) is not None:
                         await response.write(line)
-            await response.write_eof()
-        self.streams = [each for each in self.streams if each is not stream]
+        finally:
+            self.streams = [each for each in self.streams if each is not stream]
+        await response.write_eof()
         return response
 
     # ---------------------------------------------------------------- life
@@ -283,7 +289,7 @@ class KubernetesApi:
         app.router.add_get(
             f"/apis/{GROUP}/{{version}}/namespaces/{{namespace}}/{{resource}}", self._answer
         )
-        self._runner = web.AppRunner(app, shutdown_timeout=0.01)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(
             self._runner, "127.0.0.1", self._port, ssl_context=tls, reuse_address=True
@@ -309,6 +315,15 @@ async def kubernetes_api(tls: ssl.SSLContext | None = None) -> AsyncIterator[Kub
     finally:
         with suppress(ConnectionError):
             await api.stop()
+
+
+async def _torn(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"items":[')
+    assert request.transport is not None
+    request.transport.abort()
+    return response
 
 
 def _condition(ready: str, reason: str, since: str) -> Json:

@@ -113,7 +113,11 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            # In a thread: the SDK's resource detectors wait for locks.
+            metrics = await anyio.to_thread.run_sync(Metrics)
+            stack.push_async_callback(metrics.close)
             supervisor = await stack.enter_async_context(Supervisor())
+            supervisor.spawn(metrics.loop_lag.watch(), name="loop lag")
             keys = await _open_keys(api_config, supervisor, stack)
             log = await stack.enter_async_context(AuditLog.open(keeps.audit.log))
             denylist = None
@@ -123,7 +127,7 @@ def _lifespan(
             _reopen_at_sighup(log, stack)
             service = await stack.enter_async_context(SecretsService.open(service_config))
             catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
-            catalogue.ship(keeps.audit.log)
+            metrics.audit.follow(log, catalogue.ship(keeps.audit.log))
             invalidation = await stack.enter_async_context(
                 Invalidation.open(
                     service.followers,
@@ -133,11 +137,12 @@ def _lifespan(
                 )
             )
             limiter = await stack.enter_async_context(
-                RateLimiter.open(api_config.rate_limit_url, api_config.rate_limits)
+                RateLimiter.open(
+                    api_config.rate_limit_url,
+                    api_config.rate_limits,
+                    on_limited=metrics.refusals.limited,
+                )
             )
-            # In a thread: the SDK's resource detectors wait for locks.
-            metrics = await anyio.to_thread.run_sync(Metrics)
-            stack.push_async_callback(metrics.close)
             indexing = Indexing(service, catalogue, supervisor)
             gauges = RotationGauges(catalogue, metrics.provider)
             stack.callback(supervisor.spawn(gauges.keep(), name="rotation gauges").cancel)
@@ -147,7 +152,7 @@ def _lifespan(
                     catalogue,
                     supervisor,
                     config=keeps.rotation,
-                    on_step=RotationEvents(log, indexing),
+                    on_step=RotationEvents(log, indexing, on_lost=metrics.audit.lost),
                 )
             )
             ledger = ConsumerLedger(service.consumers, catalogue, gap=rotation.gap)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenlang_secrets.errors import SecretsError
 from greenlang_secrets_api.answers import Header
+from greenlang_secrets_api.http_metrics import OUTSIDE
 from greenlang_secrets_api.logs import place_of
 from greenlang_secrets_api.problems import ProblemError, problem_answer
 
@@ -61,6 +62,8 @@ class RequestInfo:
         began: `time.perf_counter` at its beginning.
         route: the template of its target; never the path.
         headers: what the answer carries besides its own, whatever comes of the request.
+        timed: whether its duration says something of an endpoint: it reached one, and was not
+            held back because its caller wished so.
     """
 
     request_id: str
@@ -69,6 +72,7 @@ class RequestInfo:
     began: float = field(default_factory=time.perf_counter)
     route: str = "other"
     headers: tuple[Header, ...] = ()
+    timed: bool = False
 
 
 def request_info(scope: Scope) -> RequestInfo:
@@ -93,6 +97,8 @@ class Correlation:
             _request_id(scope["headers"]),
             trace_id=_trace_id(scope["headers"]),
         )
+        metrics = scope["state"]["metrics"].http
+        metrics.in_flight += 1
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -116,6 +122,11 @@ class Correlation:
                 _report(error, info)
             await problem_answer(error, info.request_id).send(send_with_headers)
         finally:
+            seconds = time.perf_counter() - info.began
+            if info.route == "other" and scope["path"] in OUTSIDE:
+                info.route = scope["path"]
+            metrics.in_flight -= 1
+            metrics.ended(scope["method"], info.route, status, seconds if info.timed else None)
             if self._access_log:
                 _access.info(
                     "http.request",
@@ -123,7 +134,7 @@ class Correlation:
                         "route": info.route,
                         "method": scope["method"],
                         "status": status,
-                        "duration": round(time.perf_counter() - info.began, 6),
+                        "duration": round(seconds, 6),
                         "request_id": info.request_id,
                         "trace_id": info.trace_id,
                     },

@@ -20,12 +20,21 @@ from prometheus_client.exposition import choose_encoder
 
 from greenlang_secrets.telemetry import Instruments
 from greenlang_secrets.version import __version__
+from greenlang_secrets_api.audit_metrics import AuditMetrics
+from greenlang_secrets_api.http_metrics import HttpMetrics
+from greenlang_secrets_api.loop_lag import LoopLag
+from greenlang_secrets_api.refusal_metrics import RefusalMetrics
 
 __all__ = ["Metrics"]
 
 
 class Metrics:
-    """One registry, one meter provider, and the library's instruments on it."""
+    """One registry, one meter provider, and the library's and the service's instruments on it.
+
+    Attributes:
+        http, refusals, audit, loop_lag: what is told of requests, of those turned away, of the
+            audit log, and of the event loop.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -40,6 +49,10 @@ class Metrics:
             metric_readers=[reader], resource=resource, shutdown_on_exit=False
         )
         Instruments(self.provider)
+        self.http = HttpMetrics(self.provider)
+        self.refusals = RefusalMetrics(self.provider)
+        self.audit = AuditMetrics(self.provider)
+        self.loop_lag = LoopLag(self.provider)
 
     async def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition and its content type, in the format that `accept` asks for."""

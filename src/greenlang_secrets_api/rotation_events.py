@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from greenlang_secrets.access import SERVICE
@@ -27,11 +28,14 @@ _CHANGES: Final = frozenset({"apply", "promote", "retire"})
 
 
 class RotationEvents:
-    """An `on_step` of the service's manager."""
+    """An `on_step` of the service's manager; `on_lost` is told of a step that no record tells of."""
 
-    def __init__(self, log: AuditLog, indexing: Indexing) -> None:
+    def __init__(
+        self, log: AuditLog, indexing: Indexing, *, on_lost: Callable[[], None] = lambda: None
+    ) -> None:
         self._log = log
         self._indexing = indexing
+        self._on_lost = on_lost
 
     async def __call__(self, step: Step) -> None:
         """Record a step. One that cannot be recorded before is not taken; that it was taken, and
@@ -52,6 +56,7 @@ class RotationEvents:
         except AuditUnavailable:
             if step.when == "before":
                 raise
+            self._on_lost()
             _log.warning("audit.unavailable", extra={"request_id": step.rotation_id})
 
 

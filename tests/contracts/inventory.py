@@ -38,6 +38,7 @@ from greenlang_secrets_api import auth, health_routes, overload, rotation_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.problem_table import PROBLEMS
+from greenlang_secrets_api.refusal_metrics import LimitScope
 from greenlang_secrets_api.targets import Target, methods, render
 
 PROGRAM = "greenlang-secrets"
@@ -279,6 +280,7 @@ def scrape() -> str:
     metrics = Metrics()
 
     async def once() -> bytes:
+        metrics.http.ended("GET", "/api/v1/secrets", 200, 0.001)  # a histogram has no seed
         try:
             return (await metrics.render(""))[0]
         finally:
@@ -304,15 +306,42 @@ def _samples() -> list[tuple[str, dict[str, str]]]:
     return samples
 
 
+_OF_SERVICE = (
+    *("gl_http_", "gl_event_loop_", "gl_secrets_audit_", "gl_secrets_rate_limited"),
+    *("gl_secrets_access_denied", "gl_secrets_denied_principals"),
+)
+
+
 def metrics() -> Rows:
-    """Our metrics as scraped: name, type and labels."""
+    """The library's metrics as scraped: name, type and labels."""
+    return {row for row in _metrics() if not row[0].startswith(_OF_SERVICE)}
+
+
+def service_metrics() -> Rows:
+    """The service's own."""
+    return _metrics() - metrics()
+
+
+def service_label_values() -> Rows:
+    """The closed sets of their labels, without templates, methods and statuses."""
+    values = {
+        *(("scope", scope) for scope in get_args(LimitScope)),
+        *(("reason", reason) for reason in (*get_args(errors.DenialReason), "token")),
+    }
+    return values | {("sink", labels["sink"]) for _, labels in _samples() if "sink" in labels}
+
+
+def _metrics() -> Rows:
     types = dict(
         line.split(" ")[2:4] for line in scrape().splitlines() if line.startswith("# TYPE gl_")
     )
     labels: dict[str, set[str]] = {}
     for name, found in _samples():
-        labels.setdefault(name, set()).update(found)
-    return {(name, kind, ", ".join(sorted(labels[name])) or "none") for name, kind in types.items()}
+        labels.setdefault(name.removesuffix("_bucket"), set()).update(found)
+    return {
+        (name, kind, ", ".join(sorted(labels[name] - {"le"})) or "none")
+        for name, kind in types.items()
+    }
 
 
 def process_metrics() -> Rows:

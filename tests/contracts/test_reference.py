@@ -67,6 +67,8 @@ CHECKS = [
     Check("permissions", "Actions", (0, 1), inventory.actions),
     Check("metrics", "Metrics", (0, 1, 2), inventory.metrics),
     Check("metrics", "Label values", (0, 1), inventory.label_values),
+    Check("metrics", "Metrics of the service", (0, 1, 2), inventory.service_metrics),
+    Check("metrics", "Label values of the service", (0, 1), inventory.service_label_values),
     Check("metrics", "Beside them", (0,), inventory.process_metrics),
     Check("paths", "Limits", (0, 1), inventory.path_limits),
     Check("paths", "Reserved words", (0, 1), inventory.reserved),

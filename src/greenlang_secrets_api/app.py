@@ -49,6 +49,7 @@ from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.rotation_events import RotationEvents
 from greenlang_secrets_api.rotation_gauges import RotationGauges
 from greenlang_secrets_api.state import State
+from greenlang_secrets_api.trace_export import exporting
 
 __all__ = ["create_app"]
 
@@ -86,7 +87,11 @@ def create_app(
             *openapi_routes(endpoints),
         ],
         middleware=[
-            Middleware(Correlation, access_log=api_config.access_log),
+            Middleware(
+                Correlation,
+                access_log=api_config.access_log,
+                passes_trace=service_config.vault_traceparent,
+            ),
             Middleware(Dispatch, endpoints=endpoints, config=api_config),
         ],
         exception_handlers={HTTPException: _as_problem},
@@ -113,6 +118,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(exporting())
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)

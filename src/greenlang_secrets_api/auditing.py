@@ -19,9 +19,9 @@ from greenlang_secrets.errors import AccessDenied, AuditUnavailable, OutcomeUnkn
 from greenlang_secrets.paths import Scope, Tenant
 from greenlang_secrets_api.answers import Answer
 from greenlang_secrets_api.audit_metrics import AuditMetrics
-from greenlang_secrets_api.correlation import RequestInfo
 from greenlang_secrets_api.endpoints import Endpoint, Noted
 from greenlang_secrets_api.problems import problem_of
+from greenlang_secrets_api.request_info import RequestInfo
 
 __all__ = ["AuditedRequest", "record_refused_bearer"]
 

@@ -29,13 +29,14 @@ from greenlang_secrets_api.answers import Answer, Header
 from greenlang_secrets_api.auditing import AuditedRequest, record_refused_bearer
 from greenlang_secrets_api.bodies import read_document
 from greenlang_secrets_api.config import ApiConfig
-from greenlang_secrets_api.correlation import RequestInfo, request_info
+from greenlang_secrets_api.correlation import request_info
 from greenlang_secrets_api.endpoints import Call, Endpoint, EndpointTable, Noted, RateClass
 from greenlang_secrets_api.idempotency import key_of, once
 from greenlang_secrets_api.overload import deadline
 from greenlang_secrets_api.problems import ProblemError, problem_of
 from greenlang_secrets_api.queries import parse_query
 from greenlang_secrets_api.rate_limit import RateLimiter
+from greenlang_secrets_api.request_info import RequestInfo
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.targets import ROUTES, Kind, Target, is_ours, is_plain, parse
 
@@ -99,7 +100,7 @@ class Dispatch:
         endpoint = self._endpoints.find(target, scope["method"])
         info.timed = True
         query = parse_query(scope["query_string"], endpoint.parameters)
-        noted = Noted(action=endpoint.action, path=target.path)
+        noted = info.noted = Noted(action=endpoint.action, path=target.path)
         asked = _Asked(target, endpoint, principal, query, noted, scope, receive)
         info.headers = await _counted(asked, state["limiter"], info)
         if principal is None or not endpoint.audited:

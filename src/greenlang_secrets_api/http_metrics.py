@@ -15,7 +15,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from greenlang_secrets_api.targets import METHODS, ROUTES, Kind
 
-__all__ = ["OUTSIDE", "UNMATCHED", "HttpMetrics"]
+__all__ = ["OUTSIDE", "UNMATCHED", "HttpMetrics", "named"]
 
 UNMATCHED: Final = "unmatched"
 """The route of a target that none answers to, or that is outside the grammar of paths."""
@@ -32,6 +32,7 @@ _ENDPOINTS: Final = tuple(
 _PAIRS: Final = frozenset(
     (*_ENDPOINTS, *((method, route) for route in OUTSIDE for method in ("GET", "HEAD")))
 )
+_ROUTES: Final = frozenset(route for _, route in _PAIRS)
 _SEED: Final = tuple(
     (method, route, status)
     for method, route in _ENDPOINTS
@@ -47,6 +48,13 @@ BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 """Seconds. A cached read takes 0.5 to 2 ms, most of it the audit record's; 0.1 is where alerts
 begin, and 10 where a request ends (`overload.REQUEST_DEADLINE`). Each bound is a series for each
 endpoint, so there are few."""
+
+
+def named(method: str, route: str) -> tuple[str, str]:
+    """Return the method and the route as they are told: each from a closed set."""
+    if (method, route) in _PAIRS:
+        return method, route
+    return _OTHER, route if route in _ROUTES else UNMATCHED
 
 
 class HttpMetrics:
@@ -88,10 +96,7 @@ class HttpMetrics:
             status: 0 if no answer was begun.
             seconds: from its beginning to its answer's end.
         """
-        if (method, route) not in _PAIRS:
-            method = _OTHER
-            if route not in _ROUTES:
-                route = UNMATCHED
+        method, route = named(method, route)
         self._requests[method, route, status or _NO_ANSWER] += 1
         if seconds is not None and method is not _OTHER:
             self._durations.record(seconds, {"method": method, "route": route})
@@ -100,6 +105,3 @@ class HttpMetrics:
         for (method, route, status), count in dict(self._requests).items():
             labels = {"method": method, "route": route, "status": str(status)}
             yield Observation(count, labels)
-
-
-_ROUTES: Final = frozenset(route for _, route in _PAIRS)

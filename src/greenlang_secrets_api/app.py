@@ -158,7 +158,9 @@ def _lifespan(
                     catalogue,
                     supervisor,
                     config=keeps.rotation,
-                    on_step=RotationEvents(log, indexing, on_lost=metrics.audit.lost),
+                    on_step=RotationEvents(
+                        log, indexing, on_lost=metrics.audit.lost, on_promoted=metrics.rotation.told
+                    ),
                 )
             )
             ledger = ConsumerLedger(service.consumers, catalogue, gap=rotation.gap)

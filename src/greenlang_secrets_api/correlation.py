@@ -15,6 +15,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenlang_secrets.errors import SecretsError
+from greenlang_secrets.tracing import tracer
 from greenlang_secrets_api.answers import Header
 from greenlang_secrets_api.http_metrics import OUTSIDE
 from greenlang_secrets_api.logs import place_of
@@ -69,7 +70,8 @@ class Correlation:
             await self._app(scope, receive, send)
             return
         info = scope[_INFO] = RequestInfo.of(scope["headers"])
-        if not is_ours(scope["raw_path"]):
+        spans = self._passes_trace or tracer() is not None
+        if not spans or not is_ours(scope["raw_path"]):
             await self._answer(info, scope, receive, send)
             return
         with request_span(info, passes_on=self._passes_trace) as span:

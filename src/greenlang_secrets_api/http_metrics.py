@@ -2,7 +2,7 @@
 
 Requests are counted in plain integers that observable counters read, because one `add` of the
 SDK costs as much as a hundredth of a cached read. Its histogram is used all the same, since it
-has no asynchronous one; `python -m benchmarks.http_metrics` says what both cost.
+has no asynchronous one; `python -m benchmarks.http_edge` says what both cost.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from greenlang_secrets_api.audit_metrics import AuditMetrics
 from greenlang_secrets_api.http_metrics import HttpMetrics
 from greenlang_secrets_api.loop_lag import LoopLag
 from greenlang_secrets_api.refusal_metrics import RefusalMetrics
+from greenlang_secrets_api.rotation_durations import RotationDurations
 
 __all__ = ["Metrics"]
 
@@ -32,8 +33,8 @@ class Metrics:
     """One registry, one meter provider, and the library's and the service's instruments on it.
 
     Attributes:
-        http, refusals, audit, loop_lag: what is told of requests, of those turned away, of the
-            audit log, and of the event loop.
+        http, refusals, audit, rotation, loop_lag: what is told of requests, of those turned away,
+            of the audit log, of how long rotations take, and of the event loop.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class Metrics:
         self.http = HttpMetrics(self.provider)
         self.refusals = RefusalMetrics(self.provider)
         self.audit = AuditMetrics(self.provider)
+        self.rotation = RotationDurations(self.provider)
         self.loop_lag = LoopLag(self.provider)
 
     async def render(self, accept: str) -> tuple[bytes, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -27,6 +28,9 @@ from greenlang_secrets_api.http_metrics import named
 from greenlang_secrets_api.request_info import Parent, RequestInfo
 
 __all__ = ["describe", "request_span"]
+
+_FLAGS: Final = 0x03
+"""Sampled, and that the trace's id is random (W3C Trace Context Level 2, 3.2.2.5); others mean nothing yet."""
 
 
 @contextmanager
@@ -82,6 +86,6 @@ def _below(parent: Parent, within: Context | None = None) -> Context:
         int(parent.trace_id, 16),
         int(parent.span_id, 16),
         is_remote=True,
-        trace_flags=TraceFlags(int(parent.flags, 16) & TraceFlags.SAMPLED),
+        trace_flags=TraceFlags(int(parent.flags, 16) & _FLAGS),
     )
     return trace.set_span_in_context(NonRecordingSpan(remote), within)

@@ -28,14 +28,22 @@ _CHANGES: Final = frozenset({"apply", "promote", "retire"})
 
 
 class RotationEvents:
-    """An `on_step` of the service's manager; `on_lost` is told of a step that no record tells of."""
+    """An `on_step` of the service's manager; `on_lost` is told of a step that no record tells of.
+    `on_promoted` of each promotion.
+    """
 
     def __init__(
-        self, log: AuditLog, indexing: Indexing, *, on_lost: Callable[[], None] = lambda: None
+        self,
+        log: AuditLog,
+        indexing: Indexing,
+        *,
+        on_lost: Callable[[], None] = lambda: None,
+        on_promoted: Callable[[Step], None] = lambda _: None,
     ) -> None:
         self._log = log
         self._indexing = indexing
         self._on_lost = on_lost
+        self._on_promoted = on_promoted
 
     async def __call__(self, step: Step) -> None:
         """Record a step. One that cannot be recorded before is not taken; that it was taken, and
@@ -51,6 +59,8 @@ class RotationEvents:
             return
         if step.step == "promote" and step.when in {"after", "failed"}:
             self._indexing.changed(step.scope, step.path)
+            if step.when == "after":
+                self._on_promoted(step)
         try:
             await self._log.write(_event(step))
         except AuditUnavailable:

@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -32,7 +33,8 @@ from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.rotation.config import RotationConfig
-from greenlang_secrets.rotation_model import RotationOutcome
+from greenlang_secrets.rotation.observing import Step
+from greenlang_secrets.rotation_model import RotationKind, RotationOutcome, RotationState
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, overload, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
@@ -281,6 +283,7 @@ def scrape() -> str:
 
     async def once() -> bytes:
         metrics.http.ended("GET", "/api/v1/secrets", 200, 0.001)  # a histogram has no seed
+        metrics.rotation.told(PROMOTED)
         try:
             return (await metrics.render(""))[0]
         finally:
@@ -306,9 +309,22 @@ def _samples() -> list[tuple[str, dict[str, str]]]:
     return samples
 
 
+PROMOTED = Step(
+    scope=gs.PLATFORM,
+    path="a",
+    kind=RotationKind.POSTGRESQL,
+    secret_type=gs.SecretType.DATABASE,
+    rotation_id="",
+    fence=1,
+    step="promote",
+    when="after",
+    state=RotationState.PROMOTED,
+    started_at=datetime.now(UTC),
+)
+
 _OF_SERVICE = (
     *("gl_http_", "gl_event_loop_", "gl_secrets_audit_", "gl_secrets_rate_limited"),
-    *("gl_secrets_access_denied", "gl_secrets_denied_principals"),
+    *("gl_secrets_access_denied", "gl_secrets_denied_principals", "gl_secrets_rotation_duration"),
 )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+from opentelemetry.trace import StatusCode
+
+from greenlang_secrets.tracing import client_span
 from greenlang_secrets.transport.latency import Latency
-from greenlang_secrets.transport.messages import Call, Failure, VaultResponse
+from greenlang_secrets.transport.messages import Call, Failure, VaultRequest, VaultResponse
 from greenlang_secrets.transport.nodes import Nodes
 from greenlang_secrets.transport.wire import Wire
 from greenlang_secrets.transport.written import Written
@@ -26,6 +30,7 @@ class Attempts:
         clock: Callable[[], float],
     ) -> None:
         self._wire = wire
+        self._hosts = [urlsplit(nodes.address(node)).hostname or "" for node in range(len(nodes))]
         self._nodes = nodes
         self._written = written
         self._latency = latency
@@ -42,7 +47,12 @@ class Attempts:
         index = self._written.index(request.place)
         self._nodes.begin(node)
         begun = self._clock()
-        outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+        with client_span("vault.request", self._attributes(request, node)) as span:
+            outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+            if isinstance(outcome, Failure):
+                span.set_status(StatusCode.ERROR, outcome.reason)
+            else:
+                span.set_attribute("http.response.status_code", outcome.status)
         if isinstance(outcome, Failure):
             self._learn_from_failure(call, node, outcome)
             return outcome
@@ -58,6 +68,13 @@ class Attempts:
         elif outcome.ok and not request.reads:
             self._written.note(request.place, None)
         return outcome
+
+    def _attributes(self, request: VaultRequest, node: int) -> dict[str, str]:
+        return {
+            "http.request.method": request.method,
+            "server.address": self._hosts[node],
+            "vault.mount": request.mount,
+        }
 
     def _learn_from_failure(self, call: Call, node: int, failure: Failure) -> None:
         if failure.unsent or failure.reason == "sealed":

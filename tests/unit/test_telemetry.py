@@ -8,7 +8,6 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from greenlang_secrets import telemetry
 from greenlang_secrets.access import Action
 from greenlang_secrets.errors import (
     AccessDenied,
@@ -60,6 +59,7 @@ from greenlang_secrets.errors import (
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.rotation_model import RotationOutcome
 from greenlang_secrets.telemetry import Instruments, Result, Tally, result_of, type_label
+from greenlang_secrets.telemetry import tally as telemetry
 
 RESULTS = {
     "ok",
@@ -88,8 +88,8 @@ OPERATIONS = {"list", "read", "versions", "create", "update", "delete", "undelet
 @pytest.fixture(autouse=True)
 def _own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test is a process of its own: no tally of another test's service counts."""
-    monkeypatch.setattr(telemetry, "_live", WeakSet())
-    monkeypatch.setattr(telemetry, "_past", telemetry._Past())
+    monkeypatch.setattr(telemetry, "live", WeakSet())
+    monkeypatch.setattr(telemetry, "past", telemetry.Past())
 
 
 class Collected:

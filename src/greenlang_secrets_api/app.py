@@ -121,7 +121,12 @@ def _lifespan(
                 denylist = Denylist(api_config.jwt_denylist_file)
                 await denylist.open()
             _reopen_at_sighup(log, stack)
+            # In a thread: the SDK's resource detectors wait for locks. Before the service, whose
+            # login is the first thing to be measured.
+            metrics = await anyio.to_thread.run_sync(Metrics)
+            stack.push_async_callback(metrics.close)
             service = await stack.enter_async_context(SecretsService.open(service_config))
+            service.watch_vault()
             catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
             catalogue.ship(keeps.audit.log)
             invalidation = await stack.enter_async_context(
@@ -135,9 +140,6 @@ def _lifespan(
             limiter = await stack.enter_async_context(
                 RateLimiter.open(api_config.rate_limit_url, api_config.rate_limits)
             )
-            # In a thread: the SDK's resource detectors wait for locks.
-            metrics = await anyio.to_thread.run_sync(Metrics)
-            stack.push_async_callback(metrics.close)
             indexing = Indexing(service, catalogue, supervisor)
             gauges = RotationGauges(catalogue, metrics.provider)
             stack.callback(supervisor.spawn(gauges.keep(), name="rotation gauges").cancel)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from opentelemetry.metrics import MeterProvider
 
 from greenlang_secrets.telemetry.counters import add_counters
+from greenlang_secrets.telemetry.duration import add_duration
+from greenlang_secrets.telemetry.gauges import add_gauges
 
 __all__ = ["Instruments"]
 
@@ -15,4 +17,7 @@ class Instruments:
     """
 
     def __init__(self, provider: MeterProvider) -> None:
-        add_counters(provider.get_meter("greenlang_secrets"))
+        meter = provider.get_meter("greenlang_secrets")
+        add_counters(meter)
+        add_gauges(meter)
+        add_duration(provider, meter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, get_args
 
 from greenlang_secrets.errors import (
     AccessDenied,
@@ -15,13 +15,73 @@ from greenlang_secrets.errors import (
     PreconditionRequired,
     SecretsError,
     SecretUnavailable,
+    UnavailableReason,
     VaultUnavailable,
     WrappingTokenForeign,
     WrappingTokenUsed,
 )
 from greenlang_secrets.model import SecretType
 
-__all__ = ["TYPES", "Result", "result_of", "type_label"]
+__all__ = [
+    "RETRY_REASONS",
+    "SERVING",
+    "TYPES",
+    "CircuitState",
+    "NodeState",
+    "Operation",
+    "Renewal",
+    "Result",
+    "result_of",
+    "type_label",
+]
+
+
+class Operation(StrEnum):
+    """What is asked of Vault beside what may be done with secrets (`access.Action`): both are
+    values of the label `operation`.
+    """
+
+    ISSUE = "issue"
+    ENCRYPT = "encrypt"
+    DECRYPT = "decrypt"
+    LOGIN = "login"
+    RENEW = "renew"
+    REVOKE = "revoke"
+
+
+class Renewal(StrEnum):
+    """How the service's own token was kept: a first login or a renewal (success), an attempt
+    that failed, or a further login.
+    """
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    RELOGIN = "relogin"
+
+
+class NodeState(StrEnum):
+    """What a node says of itself; unreachable if it says nothing that is Vault's."""
+
+    ACTIVE = "active"
+    STANDBY = "standby"
+    SEALED = "sealed"
+    UNINITIALIZED = "uninitialized"
+    UNREACHABLE = "unreachable"
+
+
+SERVING: Final = frozenset({NodeState.ACTIVE, NodeState.STANDBY})
+"""The states of a node that answers requests."""
+
+
+class CircuitState(StrEnum):
+    """Whether a node is asked in its turn, or after all others."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+RETRY_REASONS: Final[tuple[str, ...]] = get_args(UnavailableReason)
+"""Why a request was sent again."""
 
 
 class Result(StrEnum):

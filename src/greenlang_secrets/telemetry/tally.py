@@ -7,45 +7,58 @@ leaves its totals behind, so that no counter ever falls.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 from weakref import WeakSet
 
 from greenlang_secrets.access import Action
-from greenlang_secrets.errors import SecretsError
+from greenlang_secrets.errors import SecretsError, UnavailableReason
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.rotation_model import RotationOutcome
-from greenlang_secrets.telemetry.labels import TYPES, Result, result_of, type_label
+from greenlang_secrets.telemetry.duration import Outcome, timed
+from greenlang_secrets.telemetry.labels import (
+    RETRY_REASONS,
+    TYPES,
+    Operation,
+    Renewal,
+    Result,
+    result_of,
+    type_label,
+)
+from greenlang_secrets.telemetry.sources import Sources
 
-__all__ = ["Outcome", "Tally"]
+__all__ = ["Counts", "Tally", "services", "total"]
 
+Counts = Mapping[tuple[str, ...], int]
+"""By the values of the labels, in the order of the counter's definition."""
 
-@dataclass(slots=True)
-class Outcome:
-    """How an operation that is being counted has gone so far; its code may say better."""
-
-    secret_type: SecretType = SecretType.GENERIC
-    result: Result = Result.OK
-
-
-OperationKey = tuple[str, str, str]
+OperationKey = tuple[str, ...]
 """(operation, secret_type, result)"""
 
+RotationKey = tuple[str, ...]
+"""(secret_type, status)"""
+
 _UNCOUNTED: Final = frozenset({Action.STATUS, Action.SCHEDULE, Action.ROTATION_STATUS})
+_KINDS: Final[tuple[tuple[Action | Operation, SecretType], ...]] = (
+    *((action, SecretType.GENERIC) for action in Action if action not in _UNCOUNTED),
+    (Operation.ISSUE, SecretType.CERTIFICATE),
+    (Operation.ISSUE, SecretType.DATABASE),
+    (Operation.ENCRYPT, SecretType.ENCRYPTION_KEY),
+    (Operation.DECRYPT, SecretType.ENCRYPTION_KEY),
+    (Operation.LOGIN, SecretType.SERVICE_TOKEN),
+    (Operation.RENEW, SecretType.SERVICE_TOKEN),
+    (Operation.RENEW, SecretType.DATABASE),
+    (Operation.REVOKE, SecretType.SERVICE_TOKEN),
+    (Operation.REVOKE, SecretType.DATABASE),
+)
 _SEED: Final[tuple[OperationKey, ...]] = tuple(
-    (action.value, SecretType.GENERIC.value, result.value)
-    for action in Action
-    if action not in _UNCOUNTED
+    (operation.value, type_.value, result.value)
+    for operation, type_ in _KINDS
     for result in (Result.OK, Result.DENIED, Result.UNAVAILABLE, Result.TIMEOUT, Result.ERROR)
 )
 """Present with 0 from the start: `increase()` does not see a series' first sample."""
-
-
-RotationKey = tuple[str, str]
-"""(secret_type, status)"""
 
 _ROTATION_SEED: Final[tuple[RotationKey, ...]] = tuple(
     (secret_type.value, outcome.value)
@@ -61,21 +74,19 @@ class Tally:
     Attributes:
         rotations: by (secret_type, status).
         operations: by (operation, secret_type, result), without the fresh reads.
+        renewals: of the service's own token, by status.
+        retries: by reason.
         fresh_reads: by secret_type; the cache adds to these lists of one number itself.
-        hits, misses: where the cache's counters are read from.
+        sources: where gauges, and counters that others keep, are read from.
     """
 
-    def __init__(
-        self,
-        *,
-        hits: Callable[[], int] = lambda: 0,
-        misses: Callable[[], int] = lambda: 0,
-    ) -> None:
+    def __init__(self) -> None:
         self.operations: Counter[OperationKey] = Counter()
         self.rotations: Counter[RotationKey] = Counter()
+        self.renewals: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
         self.fresh_reads: dict[str, list[int]] = {}
-        self.hits = hits
-        self.misses = misses
+        self.sources = Sources()
         with handover:
             live.add(self)
 
@@ -83,7 +94,7 @@ class Tally:
         """Return the list of one number in which fresh reads of this type are counted."""
         return self.fresh_reads.setdefault(type_label(type_), [0])
 
-    def count(self, action: Action, type_: SecretType, result: Result) -> None:
+    def count(self, action: Action | Operation, type_: SecretType, result: Result) -> None:
         """Count one operation."""
         self.operations[action.value, type_label(type_), result.value] += 1
 
@@ -91,24 +102,41 @@ class Tally:
         """Count rotations that ended so, or attempts that failed."""
         self.rotations[type_label(type_), outcome.value] += times
 
+    def count_renewal(self, status: str) -> None:
+        """Count a login or renewal of the service's own token."""
+        self.renewals[Renewal(status).value] += 1
+
+    def count_retry(self, reason: UnavailableReason) -> None:
+        """Count a request that was sent again."""
+        self.retries[reason] += 1
+
     @contextmanager
-    def counting(self, action: Action) -> Iterator[Outcome]:
-        """Count what is done inside as one operation, failed if it raises."""
-        outcome = Outcome()
-        try:
-            yield outcome
-        except SecretsError as error:
-            outcome.result = result_of(error)
-            raise
-        except BaseException:
-            outcome.result = Result.ERROR
-            raise
-        finally:
-            self.count(action, outcome.secret_type, outcome.result)
+    def counting(
+        self, action: Action | Operation, type_: SecretType = SecretType.GENERIC
+    ) -> Iterator[Outcome]:
+        """Count what is done inside as one operation, failed if it raises; its time is recorded if
+        it has asked Vault.
+        """
+        with timed(action) as outcome:
+            outcome.secret_type = type_
+            try:
+                yield outcome
+            except SecretsError as error:
+                outcome.result = result_of(error)
+                raise
+            except TimeoutError:
+                outcome.result = Result.TIMEOUT
+                raise
+            except BaseException:
+                outcome.result = Result.ERROR
+                raise
+            finally:
+                self.count(action, outcome.secret_type, outcome.result)
 
     def totals(self) -> Counter[OperationKey]:
         """Return all operations, the fresh reads among them."""
-        totals = Counter(self.operations)
+        # Copied by one step of the interpreter: the scrape is in another thread.
+        totals = Counter(dict(self.operations))
         for label, (count,) in list(self.fresh_reads.items()):
             totals[Action.READ.value, label, Result.OK.value] += count
         return totals
@@ -121,23 +149,60 @@ class Tally:
                 past.add(self)
 
 
+def _one_label(counts: Counter[str]) -> Counts:
+    return {(label,): count for label, count in list(counts.items())}
+
+
+_READS: Final[Mapping[str, Callable[[Tally], Counts]]] = {
+    "operations": Tally.totals,
+    "rotations": lambda tally: dict(tally.rotations),
+    "renewals": lambda tally: _one_label(tally.renewals),
+    "retries": lambda tally: _one_label(tally.retries),
+    "failovers": lambda tally: {(): tally.sources.failovers()},
+    "hits": lambda tally: {(): tally.sources.cache().hits},
+    "misses": lambda tally: {(): tally.sources.cache().misses},
+    "stale_serves": lambda tally: {(): tally.sources.cache().stale_serves},
+    "coalesced": lambda tally: {(): tally.sources.cache().coalesced},
+    "evictions": lambda tally: {(): tally.sources.cache().evictions},
+}
+
+_SEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "operations": _SEED,
+    "rotations": _ROTATION_SEED,
+    "renewals": tuple((status.value,) for status in Renewal),
+    "retries": tuple((reason,) for reason in RETRY_REASONS),
+}
+
+
 class Past:
     """The totals of closed services."""
 
     def __init__(self) -> None:
-        self.operations: Counter[OperationKey] = Counter(dict.fromkeys(_SEED, 0))
-        self.rotations: Counter[RotationKey] = Counter(dict.fromkeys(_ROTATION_SEED, 0))
-        self.hits = 0
-        self.misses = 0
+        self.counts = {name: Counter(dict.fromkeys(_SEEDS.get(name, ((),)), 0)) for name in _READS}
 
     def add(self, tally: Tally) -> None:
-        self.operations.update(tally.totals())
-        self.rotations.update(tally.rotations)
-        self.hits += tally.hits()
-        self.misses += tally.misses()
+        """Take over what a service has counted."""
+        for name, read in _READS.items():
+            self.counts[name].update(read(tally))
 
 
 live: Final[WeakSet[Tally]] = WeakSet()
 past: Final = Past()
 # Metrics are rendered on another thread: a tally must be in one of the two, never in both.
 handover: Final = Lock()
+
+
+def total(name: str) -> Counts:
+    """Return a counter's values over all services of the process, closed ones among them."""
+    read = _READS[name]
+    with handover:
+        totals = Counter(past.counts[name])
+        for tally in live:
+            totals.update(read(tally))
+    return totals
+
+
+def services() -> list[Tally]:
+    """Return the tallies of services that are open."""
+    with handover:
+        return list(live)

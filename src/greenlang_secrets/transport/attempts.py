@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from greenlang_secrets.telemetry import asked_vault
 from greenlang_secrets.transport.latency import Latency
 from greenlang_secrets.transport.messages import Call, Failure, VaultResponse
 from greenlang_secrets.transport.nodes import Nodes
@@ -14,7 +15,11 @@ __all__ = ["Attempts"]
 
 
 class Attempts:
-    """Makes attempts, and keeps what they teach."""
+    """Makes attempts, and keeps what they teach.
+
+    Attributes:
+        in_flight: attempts that were begun and have not ended.
+    """
 
     def __init__(
         self,
@@ -30,6 +35,7 @@ class Attempts:
         self._written = written
         self._latency = latency
         self._clock = clock
+        self.in_flight = 0
 
     async def make(self, call: Call, node: int) -> VaultResponse | Failure:
         """Do one attempt at `node`; as `Wire.attempt`.
@@ -42,7 +48,12 @@ class Attempts:
         index = self._written.index(request.place)
         self._nodes.begin(node)
         begun = self._clock()
-        outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+        asked_vault()
+        self.in_flight += 1
+        try:
+            outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+        finally:
+            self.in_flight -= 1
         if isinstance(outcome, Failure):
             self._learn_from_failure(call, node, outcome)
             return outcome

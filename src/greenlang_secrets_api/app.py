@@ -123,7 +123,8 @@ def _lifespan(
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(exporting())
-            # In a thread: the SDK's resource detectors wait for locks.
+            # In a thread: the SDK's resource detectors wait for locks. Before the service, whose
+            # login is the first thing to be measured.
             metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)
             supervisor = await stack.enter_async_context(Supervisor())
@@ -136,6 +137,7 @@ def _lifespan(
                 await denylist.open()
             _reopen_at_sighup(log, stack)
             service = await stack.enter_async_context(SecretsService.open(service_config))
+            service.watch_vault()
             catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
             metrics.audit.follow(log, catalogue.ship(keeps.audit.log))
             invalidation = await stack.enter_async_context(

@@ -36,6 +36,7 @@ from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.observing import Step
 from greenlang_secrets.rotation_model import RotationKind, RotationOutcome, RotationState
+from greenlang_secrets.telemetry.labels import RETRY_REASONS, CircuitState, Renewal
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, overload, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
@@ -295,19 +296,33 @@ def _allows(permission: access.Permission, action: access.Action) -> bool:
 
 @cache
 def scrape() -> str:
-    """What ``/metrics`` answers in Prometheus' text format."""
+    """What ``/metrics`` answers in Prometheus' text format, of a service that has everything."""
     metrics = Metrics()
 
     async def once() -> bytes:
         metrics.http.ended("GET", "/api/v1/secrets", 200, 0.001)  # a histogram has no seed
         metrics.rotation.told(PROMOTED)
+        tally = _tally_of_everything()
         try:
             return (await metrics.render(""))[0]
         finally:
+            tally.close()
             await metrics.close()
 
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         return runner.run(once()).decode()
+
+
+def _tally_of_everything() -> telemetry.Tally:
+    tally = telemetry.Tally()
+    life = telemetry.Life(secret_type=gs.SecretType.SERVICE_TOKEN, left=1.0, granted=2.0)
+    tally.sources.token = lambda: life
+    tally.sources.circuits = lambda: {"host:8200": False}
+    tally.sources.nodes = lambda: {"host:8200": telemetry.NodeState.ACTIVE}
+    tally.sources.canary = lambda: True
+    with tally.counting(access.Action.READ):
+        telemetry.asked_vault()
+    return tally
 
 
 def _samples() -> list[tuple[str, dict[str, str]]]:
@@ -370,11 +385,10 @@ def _metrics() -> Rows:
     )
     labels: dict[str, set[str]] = {}
     for name, found in _samples():
-        labels.setdefault(name.removesuffix("_bucket"), set()).update(found)
-    return {
-        (name, kind, ", ".join(sorted(labels[name] - {"le"})) or "none")
-        for name, kind in types.items()
-    }
+        # Of a histogram each series has a suffix, and its buckets a label of their own.
+        family = name if name in types else name.rpartition("_")[0]
+        labels.setdefault(family, set()).update(found.keys() - {"le"})
+    return {(name, kind, ", ".join(sorted(labels[name])) or "none") for name, kind in types.items()}
 
 
 @cache
@@ -437,6 +451,9 @@ def label_values() -> Rows:
         *(("secret_type", telemetry.type_label(type_)) for type_ in gs.SecretType),
         *(("result", str(result)) for result in telemetry.Result),
         *(("status", str(outcome)) for outcome in RotationOutcome),
+        *(("status", str(status)) for status in Renewal),
+        *(("reason", reason) for reason in RETRY_REASONS),
+        *(("state", str(state)) for state in (*telemetry.NodeState, *CircuitState)),
     }
 
 

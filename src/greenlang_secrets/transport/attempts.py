@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.trace import StatusCode
 
+from greenlang_secrets.telemetry import asked_vault
 from greenlang_secrets.tracing import client_span
 from greenlang_secrets.transport.latency import Latency
 from greenlang_secrets.transport.messages import Call, Failure, VaultRequest, VaultResponse
@@ -18,7 +19,11 @@ __all__ = ["Attempts"]
 
 
 class Attempts:
-    """Makes attempts, and keeps what they teach."""
+    """Makes attempts, and keeps what they teach.
+
+    Attributes:
+        in_flight: attempts that were begun and have not ended.
+    """
 
     def __init__(
         self,
@@ -35,6 +40,7 @@ class Attempts:
         self._written = written
         self._latency = latency
         self._clock = clock
+        self.in_flight = 0
 
     async def make(self, call: Call, node: int) -> VaultResponse | Failure:
         """Do one attempt at `node`; as `Wire.attempt`.
@@ -47,12 +53,12 @@ class Attempts:
         index = self._written.index(request.place)
         self._nodes.begin(node)
         begun = self._clock()
-        with client_span("vault.request", self._attributes(request, node)) as span:
-            outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
-            if isinstance(outcome, Failure):
-                span.set_status(StatusCode.ERROR, outcome.reason)
-            else:
-                span.set_attribute("http.response.status_code", outcome.status)
+        asked_vault()
+        self.in_flight += 1
+        try:
+            outcome = await self._traced(call, node, index)
+        finally:
+            self.in_flight -= 1
         if isinstance(outcome, Failure):
             self._learn_from_failure(call, node, outcome)
             return outcome
@@ -67,6 +73,15 @@ class Attempts:
             self._written.note(request.place, outcome.index)
         elif outcome.ok and not request.reads:
             self._written.note(request.place, None)
+        return outcome
+
+    async def _traced(self, call: Call, node: int, index: str | None) -> VaultResponse | Failure:
+        with client_span("vault.request", self._attributes(call.request, node)) as span:
+            outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+            if isinstance(outcome, Failure):
+                span.set_status(StatusCode.ERROR, outcome.reason)
+            else:
+                span.set_attribute("http.response.status_code", outcome.status)
         return outcome
 
     def _attributes(self, request: VaultRequest, node: int) -> dict[str, str]:

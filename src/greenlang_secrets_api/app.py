@@ -37,6 +37,8 @@ from greenlang_secrets_api.correlation import Correlation
 from greenlang_secrets_api.denylist import Denylist
 from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
+from greenlang_secrets_api.eso_config import EsoConfig
+from greenlang_secrets_api.eso_watch import EsoWatch
 from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.indexing import Indexing
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
@@ -74,6 +76,7 @@ def create_app(
         catalogue=api_config.catalogue or CatalogueConfig.from_env(),
         invalidation=api_config.invalidation or InvalidationConfig.from_env(),
         rotation=api_config.rotation or RotationConfig.from_env(service_config.environment),
+        eso=api_config.eso or EsoConfig.from_env(),
     )
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
@@ -99,12 +102,13 @@ def create_app(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Keeps:
-    """What the service keeps, hears and rotates with, none of it None."""
+    """What the service keeps, hears, rotates with and watches, none of it None."""
 
     audit: AuditConfig
     catalogue: CatalogueConfig
     invalidation: InvalidationConfig
     rotation: RotationConfig
+    eso: EsoConfig
 
 
 def _lifespan(
@@ -138,6 +142,7 @@ def _lifespan(
             # In a thread: the SDK's resource detectors wait for locks.
             metrics = await anyio.to_thread.run_sync(Metrics)
             stack.push_async_callback(metrics.close)
+            await stack.enter_async_context(EsoWatch.open(keeps.eso, metrics))
             indexing = Indexing(service, catalogue, supervisor)
             gauges = RotationGauges(catalogue, metrics.provider)
             stack.callback(supervisor.spawn(gauges.keep(), name="rotation gauges").cancel)

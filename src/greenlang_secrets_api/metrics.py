@@ -6,6 +6,9 @@ reader are here. Rendering 200 series takes 8 ms of CPU, so it is done in a thre
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import anyio.to_thread
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
@@ -17,6 +20,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from greenlang_secrets.telemetry import Instruments
 from greenlang_secrets.version import __version__
@@ -40,6 +44,17 @@ class Metrics:
             metric_readers=[reader], resource=resource, shutdown_on_exit=False
         )
         Instruments(self.provider)
+
+    @contextmanager
+    def collecting(self, collector: Collector) -> Iterator[None]:
+        """Show what a collector of Prometheus' own client has, until this is left: for series that
+        come and go, which OpenTelemetry's SDK does not forget.
+        """
+        self._registry.register(collector)
+        try:
+            yield
+        finally:
+            self._registry.unregister(collector)
 
     async def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition and its content type, in the format that `accept` asks for."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from prometheus_client.parser import text_string_to_metric_families
 
 import greenlang_secrets as gs
 import greenlang_secrets_api as api
@@ -36,9 +37,12 @@ from greenlang_secrets.rotation_model import RotationOutcome
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, overload, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
+from greenlang_secrets_api.eso_config import EsoConfig
+from greenlang_secrets_api.eso_watch import EsoWatch
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.problem_table import PROBLEMS
 from greenlang_secrets_api.targets import Target, methods, render
+from support.kubernetes_api import kubernetes_api
 
 PROGRAM = "greenlang-secrets"
 
@@ -91,6 +95,7 @@ def variables_read() -> Rows:
     names = {name for environ in environments for name in environ.read}
     names |= {name for (name,) in audit_variables() | catalogue_variables()}
     names |= {name for (name,) in invalidation_variables() | rotation_variables()}
+    names |= {name for (name,) in eso_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
     }
@@ -106,7 +111,7 @@ def service_variables() -> Rows:
     library, service = (
         ROOT / "src" / name for name in ("greenlang_secrets", "greenlang_secrets_api")
     )
-    return variables_in_source([service]) - variables_in_source([library])
+    return variables_in_source([service]) - variables_in_source([library]) - eso_variables()
 
 
 def audit_variables() -> Rows:
@@ -128,6 +133,15 @@ def rotation_variables() -> Rows:
     environ = RecordingEnviron({})
     RotationConfig.from_env(environ=environ)
     return {(name,) for name in environ.read} - {(config.PREFIX + "ENVIRONMENT",)}
+
+
+def eso_variables() -> Rows:
+    """Our variables of the watch of ExternalSecrets, and Kubernetes' own that a pod has."""
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    files = {config.PREFIX + name: __file__ for name in ("ESO_TOKEN_FILE", "ESO_CA_FILE")}
+    environ = RecordingEnviron({**pod, **files, config.PREFIX + "ESO_WATCH": "true"})
+    EsoConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read}
 
 
 def record_members() -> Rows:
@@ -161,6 +175,7 @@ def audit_log_lines() -> Rows:
 def library_variables() -> Rows:
     """Our variables that the library reads."""
     elsewhere = vault_variables() | service_variables() | audit_variables() | catalogue_variables()
+    elsewhere |= eso_variables()
     return variables_read() - elsewhere - invalidation_variables() - rotation_variables()
 
 
@@ -209,6 +224,8 @@ def _setting(call: ast.Call) -> Rows:
             return {(config.PREFIX + names[0],)}
         case "settings", _, "vault" | "vault_file":
             return {("VAULT_" + names[0],)}
+        case "settings", _, "kubernetes":
+            return {("KUBERNETES_" + names[0],)}
         case "_required", _, _:
             return {(config.PREFIX + names[0],)}
         case _:
@@ -313,6 +330,49 @@ def metrics() -> Rows:
     for name, found in _samples():
         labels.setdefault(name, set()).update(found)
     return {(name, kind, ", ".join(sorted(labels[name])) or "none") for name, kind in types.items()}
+
+
+@cache
+def eso_scrape() -> str:
+    """What ``/metrics`` answers while ExternalSecrets are watched, of a cluster that has one."""
+
+    async def once() -> bytes:
+        async with kubernetes_api() as kubernetes:
+            kubernetes.succeed("shop", "database", "2026-11-26T01:00:00Z")
+            metrics = await asyncio.to_thread(Metrics)
+            try:
+                async with EsoWatch.open(
+                    EsoConfig(enabled=True, api_url=kubernetes.url), metrics
+                ) as watch:
+                    async with asyncio.timeout(10):
+                        while watch is None or not watch.connected:
+                            await asyncio.sleep(0.01)
+                    return (await metrics.render(""))[0]
+            finally:
+                await metrics.close()
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(once()).decode()
+
+
+def eso_metrics() -> Rows:
+    """The metrics that there are only while ExternalSecrets are watched."""
+    found: Rows = set()
+    for family in text_string_to_metric_families(eso_scrape()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = {label for sample in family.samples for label in sample.labels}
+        found.add((name, family.type, ", ".join(sorted(labels)) or "none"))
+    return {row for row in found if row[0].startswith("gl_")} - metrics()
+
+
+def eso_reasons() -> Rows:
+    """Each reason that is on such a scrape, whether it was met or not."""
+    return {
+        (sample.labels["reason"],)
+        for family in text_string_to_metric_families(eso_scrape())
+        if family.name == "gl_eso_watch_errors"
+        for sample in family.samples
+    }
 
 
 def process_metrics() -> Rows:

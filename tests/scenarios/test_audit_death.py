@@ -33,15 +33,15 @@ def test_a_killed_writer_has_lost_nothing_it_promised(tmp_path):
     """
     path, promised, files = tmp_path / "audit.jsonl", [], []
     for death in range(DEATHS):
-        writer = Writer(path)
-        promised += writer.told(50 + 37 * death % 100)
-        if death % 5 == 4:
-            files.append(tmp_path / f"audit.jsonl.{death:03}")
-            writer.rotate(path, files[-1])
-            while not path.exists():
-                promised += writer.told(1)
-            promised += writer.told(50)
-        promised += writer.kill()
+        with Writer(path) as writer:
+            promised += writer.told(50 + 37 * death % 100)
+            if death % 5 == 4:
+                files.append(tmp_path / f"audit.jsonl.{death:03}")
+                writer.rotate(path, files[-1])
+                while not path.exists():
+                    promised += writer.told(1)
+                promised += writer.told(50)
+            promised += writer.kill()
     files.append(path)
 
     lines = [line for file in files for line in file.read_bytes().splitlines(keepends=True)]

@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 TESTS = Path(__file__).resolve().parents[1]
 
 
 class Writer:
-    """A process that writes at full speed, and what it has told us is durable."""
+    """A process that writes at full speed, and what it has told us is durable.
+
+    It ends with the ``with`` block, for a test that fails must not leave the machine to it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._process = subprocess.Popen(
@@ -19,6 +23,13 @@ class Writer:
             cwd=TESTS,
             stdout=subprocess.PIPE,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self.kill()
 
     @property
     def pid(self) -> int:

@@ -55,9 +55,11 @@ class DueLoop:
         self._clock = clock
         self._looking: dict[str, asyncio.Task[Any]] = {}
         self._closing = anyio.Event()
+        self._ended: anyio.Event | None = None  # of a loop that has begun
 
     async def run(self) -> None:
         """Look every few seconds until closed."""
+        self._ended = anyio.Event()
         self._stats.scheduler_running = True
         try:
             while not self._closing.is_set():
@@ -66,10 +68,16 @@ class DueLoop:
                     await self._closing.wait()
         finally:
             self._stats.scheduler_running = False
+            self._ended.set()
 
     def close(self) -> None:
         """Look no more; what is under way goes on."""
         self._closing.set()
+
+    async def ended(self) -> None:
+        """Return when the loop has ended, at once if it never began."""
+        if self._ended is not None:
+            await self._ended.wait()
 
     async def scan(self) -> int:
         """Look once, and return how many were taken up.

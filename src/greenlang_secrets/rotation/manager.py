@@ -319,9 +319,10 @@ class RotationManager(Policies):
         for operation in self._operations:
             operation.stop()
         self._idle = anyio.Event()
-        if self._busy:
-            with anyio.move_on_after(self.config.step_within + _SAVING):
+        with anyio.move_on_after(self.config.step_within + _SAVING):
+            if self._busy:
                 await self._idle.wait()
+            await self.due.ended()
 
 
 def _check_force(context: TenantContext, reason: str | None) -> None:

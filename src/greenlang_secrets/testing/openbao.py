@@ -169,7 +169,12 @@ class OpenBaoServer(ServerProcess, VaultWitness):
         """The configuration file; JSON's string escapes are HCL's too."""
         # Given in memory mode as well: its default, our port plus one, may be somebody's.
         cluster = f"{HOST}:{self._cluster_port or free_port()}"
-        listener = [f'address = "{HOST}:{self.port}"', f'cluster_address = "{cluster}"']
+        listener = [
+            f'address = "{HOST}:{self.port}"',
+            f'cluster_address = "{cluster}"',
+            # Else a sealed server answers 503, and its metrics are gone when they are wanted most.
+            "telemetry {\nunauthenticated_metrics_access = true\n}",
+        ]
         stanzas = [
             "\n".join(['listener "tcp" {', *listener, "tls_disable = true", "}"]),
             f'api_addr = "{self.addr}"\ncluster_addr = "https://{cluster}"',

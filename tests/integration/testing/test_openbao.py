@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import shutil
 import socket
 import stat
@@ -10,6 +11,7 @@ import pytest
 
 from greenlang_secrets.testing import ExternalVault, OpenBaoServer, ServerError
 from greenlang_secrets.testing.openbao import _bao
+from greenlang_secrets.testing.process import free_port
 
 NewVaultServer = Callable[..., Awaitable[OpenBaoServer]]
 _KV = {"type": "kv", "options": {"version": "2"}}
@@ -184,6 +186,34 @@ async def test_metrics_are_text(new_vault_server: NewVaultServer) -> None:
 
     assert status == 200
     assert "vault_core_unsealed" in text
+
+
+async def test_metrics_are_told_while_sealed_where_the_listener_allows_it(
+    new_vault_server: NewVaultServer,
+) -> None:
+    """Our listener tells them without a token, sealed or not; one without that setting refuses
+    the token's absence, and everything while sealed.
+    """
+    plain = free_port()
+    listener = f'listener "tcp" {{\naddress = "127.0.0.1:{plain}"\ntls_disable = true\n}}'
+    server = await new_vault_server(extra_config=listener)
+    other = ExternalVault(f"http://127.0.0.1:{plain}", server.root_token)
+    path = "sys/metrics?format=prometheus"
+    assert (await server.request("GET", path, token=""))[0] == 200
+    assert (await other.request("GET", path, token=""))[0] == 403
+
+    await server.seal()
+
+    status, text = await server.request("GET", path, token="")
+    assert (await other.request("GET", path))[0] == 503
+    assert status == 200
+    assert re.search(r"^vault_core_unsealed\S* 0$", text, re.MULTILINE)
+
+    await server.unseal()
+
+    _, text = await server.request("GET", path, token="")
+    told = re.findall(r"^vault_core_unsealed\S* (\d)$", text, re.MULTILINE)
+    assert sorted(told) == ["0", "1"]  # the one from before goes after the retention time
 
 
 async def test_tokens_and_headers_of_a_request(new_vault_server: NewVaultServer) -> None:

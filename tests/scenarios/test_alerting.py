@@ -80,7 +80,7 @@ async def test_a_sealed_vault_wakes_somebody_in_time(vault, targets, tmp_path, r
                 [0.0],
                 [1.0],
             )
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
         alerts = {each["labels"]["alertname"] for each in await prometheus.alerts()}
         assert "VaultSealed" not in alerts
         assert len(told.of("pagerduty", "VaultSealed")) == 1

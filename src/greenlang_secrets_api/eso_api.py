@@ -11,8 +11,8 @@ runs, the token within the hour.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -147,8 +147,12 @@ class EsoApi:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(seconds),
         }
-        async with self._asked(place, version, query, silence=self._config.pace.silence) as answer:
-            yield lines(answer.content)
+        silence = self._config.pace.silence
+        async with (
+            self._asked(place, version, query, silence=silence) as answer,
+            aclosing(lines(answer.content)) as incoming,
+        ):
+            yield incoming
 
     @asynccontextmanager
     async def _asked(
@@ -230,7 +234,7 @@ async def _whole(content: aiohttp.StreamReader) -> bytes:
     return bytes(body)
 
 
-async def lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes | None]:
+async def lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes | None, None]:
     """Yield each whole line, and None in place of one over 4 MiB, of which no more is held.
 
     A line that is cut off by the end is not yielded: the server sends it again.

@@ -45,9 +45,10 @@ class EsoSeries(Collector):
             labels=("secret",),
         )
         for each in self._syncs.current():
-            ready.add_metric((each.status.label,), float(each.status.ready))
-            if each.status.refreshed_at is not None:
-                last.add_metric((each.status.label,), each.status.refreshed_at)
+            status = each.status  # one state, although the loop goes on
+            ready.add_metric((status.label,), float(status.ready))
+            if status.refreshed_at is not None:
+                last.add_metric((status.label,), status.refreshed_at)
         return counts, ready, last
 
 

@@ -120,7 +120,8 @@ class PlaceWatch:
     def _wait(self, ended: TroubleError, backoff: Backoff) -> float:
         if self._absent:
             return self._pace.absent_wait * (0.5 + self._chance() / 2)
-        return backoff.next(ended.retry_after)
+        # The longer of the two: what is asked for may be 0.
+        return max(backoff.next(), ended.retry_after or 0.0)
 
     async def _turn(self) -> TroubleError | str:
         """List if need be, and watch until it ends: why, or an empty text if as it should."""
@@ -167,15 +168,17 @@ class PlaceWatch:
     async def _follow(self) -> None:
         """Watch from where everything is known until the server ends it."""
         seconds = int(self._pace.watch_for * (1 - self._chance() / 4)) or 1
-        async with self._api.watch(
-            self._place, self._version, self._from, seconds=seconds
-        ) as incoming:
-            self._stand()
-            async for line in incoming:
-                if line is None:
-                    self._tell(TroubleError(Trouble.INVALID))
-                else:
-                    self._hear(line)
+        # A server that does not end it is left, so that a right that was taken away is noticed.
+        with anyio.move_on_after(seconds + self._pace.open_within):
+            async with self._api.watch(
+                self._place, self._version, self._from, seconds=seconds
+            ) as incoming:
+                self._stand()
+                async for line in incoming:
+                    if line is None:
+                        self._tell(TroubleError(Trouble.INVALID))
+                    else:
+                        self._hear(line)
 
     def _hear(self, line: bytes) -> None:
         """Take in one line of a watch."""
@@ -295,7 +298,10 @@ class EsoWatch:
         if not config.enabled:
             yield None
             return
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        connector = aiohttp.TCPConnector(limit=0)  # each watch holds a connection
+        async with aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+        ) as session:
             watch = cls(config, EsoApi(config, session), chance=chance)
             instruments(metrics.provider, connected=lambda: watch.connected, errors=watch.errors)
             with metrics.collecting(EsoSeries(watch.syncs)):

@@ -24,12 +24,22 @@ from prometheus_client.registry import Collector
 
 from greenlang_secrets.telemetry import Instruments
 from greenlang_secrets.version import __version__
+from greenlang_secrets_api.audit_metrics import AuditMetrics
+from greenlang_secrets_api.http_metrics import HttpMetrics
+from greenlang_secrets_api.loop_lag import LoopLag
+from greenlang_secrets_api.refusal_metrics import RefusalMetrics
+from greenlang_secrets_api.rotation_durations import RotationDurations
 
 __all__ = ["Metrics"]
 
 
 class Metrics:
-    """One registry, one meter provider, and the library's instruments on it."""
+    """One registry, one meter provider, and the library's and the service's instruments on it.
+
+    Attributes:
+        http, refusals, audit, rotation, loop_lag: what is told of requests, of those turned away,
+            of the audit log, of how long rotations take, and of the event loop.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -44,6 +54,11 @@ class Metrics:
             metric_readers=[reader], resource=resource, shutdown_on_exit=False
         )
         Instruments(self.provider)
+        self.http = HttpMetrics(self.provider)
+        self.refusals = RefusalMetrics(self.provider)
+        self.audit = AuditMetrics(self.provider)
+        self.rotation = RotationDurations(self.provider)
+        self.loop_lag = LoopLag(self.provider)
 
     @contextmanager
     def collecting(self, collector: Collector) -> Iterator[None]:

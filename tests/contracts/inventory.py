@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -33,7 +34,9 @@ from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.rotation.config import RotationConfig
-from greenlang_secrets.rotation_model import RotationOutcome
+from greenlang_secrets.rotation.observing import Step
+from greenlang_secrets.rotation_model import RotationKind, RotationOutcome, RotationState
+from greenlang_secrets.telemetry.labels import RETRY_REASONS, CircuitState, Renewal
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, overload, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
@@ -41,6 +44,7 @@ from greenlang_secrets_api.eso_config import EsoConfig
 from greenlang_secrets_api.eso_watch import EsoWatch
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.problem_table import PROBLEMS
+from greenlang_secrets_api.refusal_metrics import LimitScope
 from greenlang_secrets_api.targets import Target, methods, render
 from support.kubernetes_api import kubernetes_api
 
@@ -292,17 +296,33 @@ def _allows(permission: access.Permission, action: access.Action) -> bool:
 
 @cache
 def scrape() -> str:
-    """What ``/metrics`` answers in Prometheus' text format."""
+    """What ``/metrics`` answers in Prometheus' text format, of a service that has everything."""
     metrics = Metrics()
 
     async def once() -> bytes:
+        metrics.http.ended("GET", "/api/v1/secrets", 200, 0.001)  # a histogram has no seed
+        metrics.rotation.told(PROMOTED)
+        tally = _tally_of_everything()
         try:
             return (await metrics.render(""))[0]
         finally:
+            tally.close()
             await metrics.close()
 
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         return runner.run(once()).decode()
+
+
+def _tally_of_everything() -> telemetry.Tally:
+    tally = telemetry.Tally()
+    life = telemetry.Life(secret_type=gs.SecretType.SERVICE_TOKEN, left=1.0, granted=2.0)
+    tally.sources.token = lambda: life
+    tally.sources.circuits = lambda: {"host:8200": False}
+    tally.sources.nodes = lambda: {"host:8200": telemetry.NodeState.ACTIVE}
+    tally.sources.canary = lambda: True
+    with tally.counting(access.Action.READ):
+        telemetry.asked_vault()
+    return tally
 
 
 def _samples() -> list[tuple[str, dict[str, str]]]:
@@ -321,14 +341,53 @@ def _samples() -> list[tuple[str, dict[str, str]]]:
     return samples
 
 
+PROMOTED = Step(
+    scope=gs.PLATFORM,
+    path="a",
+    kind=RotationKind.POSTGRESQL,
+    secret_type=gs.SecretType.DATABASE,
+    rotation_id="",
+    fence=1,
+    step="promote",
+    when="after",
+    state=RotationState.PROMOTED,
+    started_at=datetime.now(UTC),
+)
+
+_OF_SERVICE = (
+    *("gl_http_", "gl_event_loop_", "gl_secrets_audit_", "gl_secrets_rate_limited"),
+    *("gl_secrets_access_denied", "gl_secrets_denied_principals", "gl_secrets_rotation_duration"),
+)
+
+
 def metrics() -> Rows:
-    """Our metrics as scraped: name, type and labels."""
+    """The library's metrics as scraped: name, type and labels."""
+    return {row for row in _metrics() if not row[0].startswith(_OF_SERVICE)}
+
+
+def service_metrics() -> Rows:
+    """The service's own."""
+    return _metrics() - metrics()
+
+
+def service_label_values() -> Rows:
+    """The closed sets of their labels, without templates, methods and statuses."""
+    values = {
+        *(("scope", scope) for scope in get_args(LimitScope)),
+        *(("reason", reason) for reason in (*get_args(errors.DenialReason), "token")),
+    }
+    return values | {("sink", labels["sink"]) for _, labels in _samples() if "sink" in labels}
+
+
+def _metrics() -> Rows:
     types = dict(
         line.split(" ")[2:4] for line in scrape().splitlines() if line.startswith("# TYPE gl_")
     )
     labels: dict[str, set[str]] = {}
     for name, found in _samples():
-        labels.setdefault(name, set()).update(found)
+        # Of a histogram each series has a suffix, and its buckets a label of their own.
+        family = name if name in types else name.rpartition("_")[0]
+        labels.setdefault(family, set()).update(found.keys() - {"le"})
     return {(name, kind, ", ".join(sorted(labels[name])) or "none") for name, kind in types.items()}
 
 
@@ -392,6 +451,9 @@ def label_values() -> Rows:
         *(("secret_type", telemetry.type_label(type_)) for type_ in gs.SecretType),
         *(("result", str(result)) for result in telemetry.Result),
         *(("status", str(outcome)) for outcome in RotationOutcome),
+        *(("status", str(status)) for status in Renewal),
+        *(("reason", reason) for reason in RETRY_REASONS),
+        *(("state", str(state)) for state in (*telemetry.NodeState, *CircuitState)),
     }
 
 

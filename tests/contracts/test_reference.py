@@ -70,6 +70,8 @@ CHECKS = [
     Check("metrics", "Label values", (0, 1), inventory.label_values),
     Check("metrics", "External secrets", (0, 1, 2), inventory.eso_metrics),
     Check("metrics", "Reasons of a watch", (0,), inventory.eso_reasons),
+    Check("metrics", "Metrics of the service", (0, 1, 2), inventory.service_metrics),
+    Check("metrics", "Label values of the service", (0, 1), inventory.service_label_values),
     Check("metrics", "Beside them", (0,), inventory.process_metrics),
     Check("paths", "Limits", (0, 1), inventory.path_limits),
     Check("paths", "Reserved words", (0, 1), inventory.reserved),

@@ -70,6 +70,7 @@ class KubernetesApi:
             has an event that says so, as real servers have it either way.
         torn: lists that the connection breaks in the middle of.
         page_limit: objects on a page at most, whatever the client asks.
+        endless: never end a watch, whatever the client asks.
         mute: accept requests and say nothing.
         asked: every request.
         streams: the watches that are open.
@@ -84,6 +85,7 @@ class KubernetesApi:
         self.torn = 0
         self.gone_by_status = False
         self.page_limit = 1000
+        self.endless = False
         self.mute = False
         self.asked: list[Asked] = []
         self.streams: list[Stream] = []
@@ -272,7 +274,8 @@ class KubernetesApi:
         self.streams.append(stream)
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(int(request.query["timeoutSeconds"])):
+                seconds = None if self.endless else int(request.query["timeoutSeconds"])
+                async with asyncio.timeout(seconds):
                     while (line := await stream.lines.get()) is not None:
                         await response.write(line)
         finally:

@@ -161,9 +161,10 @@ def _fields(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield name, [{"key": key, "value": text} for key, text in value.items()]
             case "links":
                 # The operator calls the text of a link "alt".
-                yield "pagerDutyLinkConfigs", [
-                    {"href": link["href"], "alt": link["text"]} for link in value
-                ]
+                yield (
+                    "pagerDutyLinkConfigs",
+                    [{"href": link["href"], "alt": link["text"]} for link in value],
+                )
             case "http_config" | "authorization":
                 yield name, dict(_fields(value))
             case _:

@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.cache_entries import CacheKey, CacheStats, Entry, Flight, landing
+from greenlang_secrets.cache_entries import CacheKey, Entry, Flight, StaleAge, landing
 from greenlang_secrets.config import CacheConfig
 from greenlang_secrets.errors import (
     AccessDenied,
@@ -33,6 +33,7 @@ from greenlang_secrets.errors import (
     SecretUnavailable,
     VaultUnavailable,
 )
+from greenlang_secrets.telemetry import CacheStats
 
 __all__ = ["CacheKey", "CacheStats", "SecretCache"]
 
@@ -91,6 +92,7 @@ class SecretCache(Generic[V]):
         self._bytes = 0
         self._outage = False
         self._probe_at = 0.0
+        self._stale_age = StaleAge()
         self.hits = 0
         self.misses = 0
         self.stale_serves = 0
@@ -224,6 +226,7 @@ class SecretCache(Generic[V]):
 
     def _stale(self, key: CacheKey, entry: Entry[V]) -> V:
         self.stale_serves += 1
+        self._stale_age.note(entry.asked_at, self._clock())
         if key in self._entries:
             self._entries.move_to_end(key)
         if entry.stale is None:
@@ -388,4 +391,5 @@ class SecretCache(Generic[V]):
             stale_serves=self.stale_serves,
             coalesced=self.coalesced,
             evictions=self.evictions,
+            oldest_stale=self._stale_age.age(self._clock()),
         )

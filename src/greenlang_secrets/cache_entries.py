@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.errors import SecretsError
 
-__all__ = ["CacheKey", "CacheStats", "Entry", "Flight", "landing"]
+__all__ = ["CacheKey", "Entry", "Flight", "StaleAge", "landing"]
 
 V = TypeVar("V")
 
 CacheKey = tuple[Hashable, Hashable, Hashable]
 """(scope, path, version); what shares the first two is invalidated together."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheStats:
-    """Counts since the cache was made, and what it holds now.
-
-    Attributes:
-        hits: answered fresh, without waiting.
-        misses: all others; `stale_serves` and `coalesced` are among them.
-        coalesced: joined a load that another caller had begun.
-    """
-
-    entries: int
-    bytes: int
-    hits: int
-    misses: int
-    stale_serves: int
-    coalesced: int
-    evictions: int
 
 
 class Entry(Generic[V]):
@@ -65,6 +45,33 @@ class Entry(Generic[V]):
     def overtake(self) -> None:
         """Be fresh no more: something newer is there, or may be."""
         self.refresh_at = self.fresh_until = 0.0
+
+
+class StaleAge:
+    """Since when the oldest value has been known that was served stale lately: in this window of
+    time or the one before.
+    """
+
+    _WINDOW: Final = 60.0  # seconds
+
+    def __init__(self) -> None:
+        self._begun = float("-inf")
+        self._oldest = self._before = float("inf")
+
+    def note(self, asked_at: float, now: float) -> None:
+        """A value that was asked for at `asked_at` is served stale."""
+        if now - self._begun >= self._WINDOW:
+            self._before = self._oldest if now - self._begun < 2 * self._WINDOW else float("inf")
+            self._begun, self._oldest = now, asked_at
+        self._oldest = min(self._oldest, asked_at)
+
+    def age(self, now: float) -> float:
+        """Return its age in seconds; 0 if none was served."""
+        passed = now - self._begun
+        if passed >= 2 * self._WINDOW:
+            return 0.0
+        oldest = self._oldest if passed >= self._WINDOW else min(self._oldest, self._before)
+        return now - oldest
 
 
 class Flight(Generic[V]):

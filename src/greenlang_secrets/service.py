@@ -6,13 +6,12 @@ the service is itself the view of the platform scope, with every permission.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Literal
 
 from greenlang_secrets.access import SERVICE, Action, Principal, TenantContext
 from greenlang_secrets.background import Supervisor
@@ -20,19 +19,18 @@ from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.consumers import ConsumerRegistry
 from greenlang_secrets.credentials import DatabaseCredentials, TlsCertificate
-from greenlang_secrets.errors import SecretsError, VaultError
+from greenlang_secrets.errors import VaultError
 from greenlang_secrets.following import Followers
 from greenlang_secrets.leases import HeldLease, LeaseKeeper, certificate, database
 from greenlang_secrets.model import Health, Secret, SecretType
-from greenlang_secrets.paths import PLATFORM, FolderPath, KvPath, Tenant, TenantId
-from greenlang_secrets.telemetry import Tally
+from greenlang_secrets.paths import PLATFORM, Tenant, TenantId
+from greenlang_secrets.telemetry import Operation
 from greenlang_secrets.vault import VaultClient
 from greenlang_secrets.view import Core, SecretsView
 from greenlang_secrets.view.core import Rotator
+from greenlang_secrets.watching import VaultWatch
 
 __all__ = ["SecretsService"]
-
-_log: Final = logging.getLogger("greenlang_secrets")
 
 
 class SecretsService(SecretsView):
@@ -56,8 +54,9 @@ class SecretsService(SecretsView):
     ) -> None:
         self.config = config
         self.client = client
-        self.leases = LeaseKeeper(client, supervisor)
-        self.tally = Tally(hits=lambda: self.cache.hits, misses=lambda: self.cache.misses)
+        self.tally = client.tally
+        self.leases = LeaseKeeper(client, supervisor, tally=self.tally)
+        self._watch = VaultWatch(client, supervisor, kv_mount=config.kv_mount)
         self.cache: SecretCache[Secret] = SecretCache(
             config.cache,
             supervisor,
@@ -68,6 +67,10 @@ class SecretsService(SecretsView):
             on_answer=lambda *answer: self.followers.learn(*answer),  # noqa: PLW0108  # made below
         )
         self.followers = Followers(self.cache, supervisor, config.cache, lives_for=_lives_for)
+        sources = self.tally.sources
+        sources.cache = self.cache.stats
+        sources.leases = self.leases.lives
+        sources.canary = lambda: self._watch.canary
         self.consumers = ConsumerRegistry(watched=self.followers.version_of)
         self.rotator = Rotator()
         super().__init__(
@@ -104,9 +107,9 @@ class SecretsService(SecretsView):
             try:
                 yield service
             finally:
+                service._watch.end()
                 await service.leases.close()
                 service.followers.close()
-                service.tally.close()
                 service.cache.clear()
 
     def scoped(self, context: TenantContext) -> SecretsView:
@@ -152,10 +155,11 @@ class SecretsService(SecretsView):
             return None if at is None else await self.get_typed(at, DatabaseCredentials)
 
         source = database.static if static else database.dynamic
-        with self.tally.counting(Action.READ) as outcome:
-            outcome.secret_type = SecretType.DATABASE
+        with self.tally.counting(Action.READ, SecretType.DATABASE):
             return await self.leases.hold(
-                ("database", mount, role, static, at), source(role, mount=mount, place=place)
+                ("database", mount, role, static, at),
+                source(role, mount=mount, place=place),
+                secret_type=SecretType.DATABASE,
             )
 
     async def hold_certificate(
@@ -176,9 +180,12 @@ class SecretsService(SecretsView):
         fetch = certificate.issued(
             role, common_name=common_name, alt_names=names, ttl=ttl, mount=mount
         )
-        with self.tally.counting(Action.READ) as outcome:
-            outcome.secret_type = SecretType.CERTIFICATE
-            return await self.leases.hold(("pki", mount, role, common_name, names, ttl), fetch)
+        with self.tally.counting(Action.READ, SecretType.CERTIFICATE):
+            return await self.leases.hold(
+                ("pki", mount, role, common_name, names, ttl),
+                fetch,
+                secret_type=SecretType.CERTIFICATE,
+            )
 
     async def hand_over(self, successor: SecretsService) -> None:
         """Have everything that is held under a lease here issued anew by `successor`, and kept there:
@@ -214,11 +221,16 @@ class SecretsService(SecretsView):
             AccessDenied: the service's policies do not allow it.
             VaultUnavailable: Vault gives no answer.
         """
-        with self.tally.counting(Action.READ) as outcome:
-            outcome.secret_type = SecretType.CERTIFICATE
+        with self.tally.counting(Operation.ISSUE, SecretType.CERTIFICATE):
             pki = self.client.pki(mount=mount)
             issued = await pki.issue(role, common_name=common_name, alt_names=alt_names, ttl=ttl)
             return TlsCertificate.issued(issued)
+
+    def watch_vault(self) -> None:
+        """Begin to ask each of Vault's nodes every 5 s how it is, and to try a real request every
+        15 s, for the metrics of them; a second call does nothing. Ends with the service.
+        """
+        self._watch.begin()
 
     async def health(self) -> Health:
         """Return how Vault is: what it says of itself, and whether a real request works.
@@ -230,15 +242,13 @@ class SecretsService(SecretsView):
         try:
             node = await self.client.sys.health()
         except VaultError:
+            self._watch.failed()
             return Health(status=self._without_vault(), reachable=False)
         canary = False
         if not node.sealed and node.initialized:
-            try:
-                root = KvPath.folder(self.config.kv_mount, PLATFORM, FolderPath(()))
-                await self.client.kv(PLATFORM).list(root)
-                canary = True
-            except SecretsError as error:
-                _log.warning("health.canary_failed", extra={"code": error.code})
+            canary = await self._watch.try_canary()
+        else:
+            self._watch.failed()
         return Health(
             status="ok" if canary else self._without_vault(),
             reachable=True,

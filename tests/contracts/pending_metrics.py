@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PENDING: dict[str, set[str]] = {
     "gl_certificate_expiry_timestamp_seconds": {"certificate"},
+    "gl_certificate_lifetime_seconds": {"certificate"},
     "gl_eso_last_sync_timestamp_seconds": {"secret"},
     "gl_eso_ready": {"secret"},
     "gl_eso_sync_total": {"secret", "status"},

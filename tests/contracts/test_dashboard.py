@@ -30,7 +30,9 @@ OF_THE_TARGET = {"environment", "namespace", "instance", "job"}
 """Labels that a scrape gives to every series."""
 OF_OTHERS = {
     "ALERTS": {"alertname", "alertstate", "service", "severity"},
-    "externalsecret_status_condition": {"condition", "status"},
+    # `secret` is what a rule makes of its name and namespace
+    "externalsecret_status_condition": {"condition", "status", "secret"},
+    "vault_quota_rate_limit_violation": {"name"},
 }
 """Labels that the queries use of metrics that others export."""
 

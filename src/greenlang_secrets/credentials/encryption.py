@@ -8,9 +8,10 @@ from typing import Final, Generic, NoReturn, TypeVar
 
 from greenlang_secrets.credentials.fields import optional_text, text
 from greenlang_secrets.errors import InvalidPath, InvalidRequest, SecretIncomplete, SecretsError
-from greenlang_secrets.model import Secret
+from greenlang_secrets.model import Secret, SecretType
 from greenlang_secrets.paths import ApiPath, Platform, Scope
 from greenlang_secrets.sensitive import SecretValue
+from greenlang_secrets.telemetry import Operation, Tally
 from greenlang_secrets.vault.transit import Transit
 from greenlang_secrets.vault.transit_values import (
     AssociatedData,
@@ -63,7 +64,7 @@ class EncryptionKey:
         InvalidPath: at construction, if the name or the mount is outside the grammar.
     """
 
-    __slots__ = ("_scope", "_transit", "mount", "name", "path", "stale", "version")
+    __slots__ = ("_scope", "_tally", "_transit", "mount", "name", "path", "stale", "version")
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class EncryptionKey:
         scope: Scope,
         mount: str = DEFAULT_MOUNT,
         secret: Secret | None = None,
+        tally: Tally | None = None,
     ) -> None:
         if not _is_name(name):
             raise InvalidPath("A key's name is outside the grammar of names.")
@@ -83,6 +85,7 @@ class EncryptionKey:
         self.version = None if secret is None else secret.version
         self.stale = secret is not None and secret.stale
         self._transit = transit
+        self._tally = tally or Tally()
         self._scope = scope
 
     def __repr__(self) -> str:
@@ -107,9 +110,10 @@ class EncryptionKey:
             AccessDenied: the service's policies do not allow it.
             VaultUnavailable: Vault gives no answer; there is nothing to fall back on.
         """
-        return await self._transit.encrypt(
-            self.name, _plaintext(plaintext), associated_data=self._binding(bound_to)
-        )
+        with self._tally.counting(Operation.ENCRYPT, SecretType.ENCRYPTION_KEY):
+            return await self._transit.encrypt(
+                self.name, _plaintext(plaintext), associated_data=self._binding(bound_to)
+            )
 
     async def decrypt(self, ciphertext: _Cipher, *, bound_to: Sequence[str] = ()) -> Plaintext:
         """Return the plaintext, masked: ``reveal()`` gives its octets, ``text()`` its text.
@@ -122,9 +126,10 @@ class EncryptionKey:
             CiphertextTooOld: its version of the key is retired.
             SecretsError: as `encrypt`.
         """
-        return await self._transit.decrypt(
-            self.name, _text(ciphertext), associated_data=self._binding(bound_to)
-        )
+        with self._tally.counting(Operation.DECRYPT, SecretType.ENCRYPTION_KEY):
+            return await self._transit.decrypt(
+                self.name, _text(ciphertext), associated_data=self._binding(bound_to)
+            )
 
     async def encrypt_many(
         self, items: Sequence[_Clear | Bound[_Clear]], *, bound_to: Sequence[str] = ()
@@ -134,14 +139,15 @@ class EncryptionKey:
         All are bound to `bound_to`, and a `Bound` one to its own parts after these. One request
         for all, and none for no items; otherwise as `encrypt`.
         """
-        common = _checked(bound_to)
-        asked = [
-            PlaintextItem(
-                _plaintext(item), associated_data=self._binding((*common, *_own_parts(item)))
-            )
-            for item in items
-        ]
-        return await self._transit.encrypt_many(self.name, asked)
+        with self._tally.counting(Operation.ENCRYPT, SecretType.ENCRYPTION_KEY):
+            common = _checked(bound_to)
+            asked = [
+                PlaintextItem(
+                    _plaintext(item), associated_data=self._binding((*common, *_own_parts(item)))
+                )
+                for item in items
+            ]
+            return await self._transit.encrypt_many(self.name, asked)
 
     async def decrypt_many(
         self, items: Sequence[_Cipher | Bound[_Cipher]], *, bound_to: Sequence[str] = ()
@@ -150,12 +156,15 @@ class EncryptionKey:
 
         Bound as in `encrypt_many`; one request for all; otherwise as `decrypt`.
         """
-        common = _checked(bound_to)
-        asked = [
-            CiphertextItem(_text(item), associated_data=self._binding((*common, *_own_parts(item))))
-            for item in items
-        ]
-        return await self._transit.decrypt_many(self.name, asked)
+        with self._tally.counting(Operation.DECRYPT, SecretType.ENCRYPTION_KEY):
+            common = _checked(bound_to)
+            asked = [
+                CiphertextItem(
+                    _text(item), associated_data=self._binding((*common, *_own_parts(item)))
+                )
+                for item in items
+            ]
+            return await self._transit.decrypt_many(self.name, asked)
 
     async def rewrap(self, ciphertext: _Cipher, *, bound_to: Sequence[str] = ()) -> Encrypted:
         """Return the same plaintext encrypted by the key's latest version.
@@ -166,12 +175,13 @@ class EncryptionKey:
         Raises:
             SecretsError: as `decrypt`.
         """
-        text = _text(ciphertext)
-        binding = self._binding(bound_to)
-        if binding is None:
-            return await self._transit.rewrap(self.name, text)
-        plaintext = await self._transit.decrypt(self.name, text, associated_data=binding)
-        return await self._transit.encrypt(self.name, plaintext, associated_data=binding)
+        with self._tally.counting(Operation.ENCRYPT, SecretType.ENCRYPTION_KEY):
+            text = _text(ciphertext)
+            binding = self._binding(bound_to)
+            if binding is None:
+                return await self._transit.rewrap(self.name, text)
+            plaintext = await self._transit.decrypt(self.name, text, associated_data=binding)
+            return await self._transit.encrypt(self.name, plaintext, associated_data=binding)
 
     def _binding(self, parts: Sequence[str]) -> AssociatedData | None:
         """What a ciphertext is bound to: the scope and then `parts`; None for nothing at all.

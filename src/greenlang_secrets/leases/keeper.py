@@ -23,6 +23,8 @@ from greenlang_secrets.errors import AccessDenied, LeaseExpired, NotRenewable, S
 from greenlang_secrets.held import Changes, Held, when_dropped
 from greenlang_secrets.leases.leased import Ending, Entry, Fetch
 from greenlang_secrets.lifetime import Step
+from greenlang_secrets.model import SecretType
+from greenlang_secrets.telemetry import Life, Operation, Tally
 from greenlang_secrets.vault import LiveToken, VaultClient
 
 __all__ = ["HeldLease", "LeaseKeeper"]
@@ -121,7 +123,9 @@ class LeaseKeeper:
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._client = client
         self._supervisor = supervisor
         self._clock = clock
@@ -137,7 +141,14 @@ class LeaseKeeper:
         """How many different things are held."""
         return len(self._kept)
 
-    async def hold(self, key: Hashable, fetch: Fetch[T]) -> HeldLease[T]:
+    def lives(self) -> list[Life]:
+        """Return how long everything held lives; for metrics, from any thread."""
+        kept = list(self._kept.values())
+        return [life for each in kept if (life := each.entry.life()) is not None]
+
+    async def hold(
+        self, key: Hashable, fetch: Fetch[T], *, secret_type: SecretType = SecretType.GENERIC
+    ) -> HeldLease[T]:
         """Return a handle on what `fetch` gets, kept valid until it is released or dropped.
 
         Whoever holds the same `key` shares one lease. A cancelled call lets go of what it
@@ -150,7 +161,7 @@ class LeaseKeeper:
         self._check_open()
         kept = self._kept.get(key)
         if kept is None:
-            kept = _Kept(Entry(key, fetch, self._clock), self)
+            kept = _Kept(Entry(key, fetch, self._clock, secret_type), self)
             self._kept[key] = kept
         entry = kept.entry
         entry.holders += 1
@@ -285,7 +296,8 @@ class LeaseKeeper:
         return True
 
     async def _renew(self, entry: Entry[Any]) -> None:
-        renewed = await self._client.leases.renew(entry.lease_id, increment=entry.term.wanted)
+        with self._tally.counting(Operation.RENEW, entry.secret_type):
+            renewed = await self._client.leases.renew(entry.lease_id, increment=entry.term.wanted)
         entry.error = None
         entry.term = entry.term.renewed(
             granted_at=renewed.asked_at,
@@ -304,7 +316,8 @@ class LeaseKeeper:
     async def _fetch(self, kept: _Kept) -> None:
         entry, maker = kept.entry, _Maker()
         try:
-            leased = await entry.fetch(partial(self._client.session.call, made_by=maker))
+            with self._tally.counting(Operation.ISSUE, entry.secret_type):
+                leased = await entry.fetch(partial(self._client.session.call, made_by=maker))
             token = maker.take() if leased.lease_id else None
         finally:
             maker.let_go()
@@ -314,7 +327,7 @@ class LeaseKeeper:
             return
         # All who waited were cancelled or have let go, or the service closes.
         if token is not None:
-            await self._revoke_all([Ending(leased.lease_id, token, leased.term)])
+            await self._revoke_all([Ending(leased.lease_id, token, leased.term, entry.secret_type)])
         raise _Gone
 
     async def _give(self, kept: _Kept, successor: LeaseKeeper) -> None:
@@ -379,7 +392,8 @@ class LeaseKeeper:
     async def _revoke_one(self, ending: Ending) -> None:
         try:
             if self._clock() < ending.ends_at:
-                await self._client.leases.revoke(ending.lease_id, wait=True)
+                with self._tally.counting(Operation.REVOKE, ending.secret_type):
+                    await self._client.leases.revoke(ending.lease_id, wait=True)
         except SecretsError:
             return  # it ends with its token, or by itself
         finally:

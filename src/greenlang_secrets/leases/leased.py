@@ -17,7 +17,9 @@ import anyio
 from greenlang_secrets.errors import LeaseExpired, SecretsError
 from greenlang_secrets.held import Changes
 from greenlang_secrets.lifetime import Step, Term, next_step
+from greenlang_secrets.model import SecretType
 from greenlang_secrets.sensitive import SecretValue
+from greenlang_secrets.telemetry import Life
 from greenlang_secrets.vault import LiveToken
 from greenlang_secrets.vault.answers import Call
 
@@ -60,6 +62,7 @@ class Ending:
     lease_id: str
     token: LiveToken
     term: Term
+    secret_type: SecretType = SecretType.GENERIC
 
     @property
     def ends_at(self) -> float:
@@ -71,6 +74,7 @@ class Entry(Generic[T]):
     """Something that is kept.
 
     Attributes:
+        secret_type: what it is, for metrics.
         leased: what is held now; None before the first fetch.
         token: the token its lease hangs on; None without a lease.
         endings: leases before it that still live.
@@ -80,7 +84,14 @@ class Entry(Generic[T]):
         closed: whether it was given up.
     """
 
-    def __init__(self, key: Hashable, fetch: Fetch[T], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        fetch: Fetch[T],
+        clock: Callable[[], float],
+        secret_type: SecretType = SecretType.GENERIC,
+    ) -> None:
+        self.secret_type = secret_type
         self.key = key
         self.fetch = fetch
         self._clock = clock
@@ -131,6 +142,19 @@ class Entry(Generic[T]):
             return math.inf
         return min(leased.term.ends_at, math.inf if self.token is None else self.token.bound)
 
+    def life(self) -> Life | None:
+        """Return how long it lives; None for what is not there yet, or has no end of its own, such
+        as the password of a static role.
+        """
+        leased = self.leased
+        if self.closed or leased is None or leased.read_again_at is not None:
+            return None
+        return Life(
+            secret_type=self.secret_type,
+            left=max(0.0, self.ends_at - self._clock()),
+            granted=max(leased.term.duration, leased.term.wanted),
+        )
+
     def look(self) -> T:
         """Return the value now.
 
@@ -160,7 +184,9 @@ class Entry(Generic[T]):
         self.leased, self.token, self.error = leased, token, None
         self._adopted_at = self._clock()
         if before is not None and before_token is not None:
-            self.endings.append(Ending(before.lease_id, before_token, before.term))
+            self.endings.append(
+                Ending(before.lease_id, before_token, before.term, self.secret_type)
+            )
         if self._changes is None:
             self._changes = Changes(leased.value)
         elif before is None or before.known_by != leased.known_by:
@@ -183,7 +209,9 @@ class Entry(Generic[T]):
         self.closed = True
         taken, self.endings = self.endings, []
         if self.leased is not None and self.token is not None:
-            taken.append(Ending(self.leased.lease_id, self.token, self.leased.term))
+            taken.append(
+                Ending(self.leased.lease_id, self.token, self.leased.term, self.secret_type)
+            )
             self.token = None
         if self._changes is not None:
             self._changes.close()

@@ -10,15 +10,18 @@ from __future__ import annotations
 from greenlang_secrets.transport.messages import Method, VaultRequest, VaultResponse
 from greenlang_secrets.transport.places import MAX_IN_FLIGHT, MAX_WAIT, MAX_WAITING
 from greenlang_secrets.transport.sender import Transport
+from greenlang_secrets.transport.states import EVERY_STATE, NodeStates
 from greenlang_secrets.transport.wire import MAX_RESPONSE, READ_TIMEOUT
 
 __all__ = [
+    "EVERY_STATE",
     "MAX_IN_FLIGHT",
     "MAX_RESPONSE",
     "MAX_WAIT",
     "MAX_WAITING",
     "READ_TIMEOUT",
     "Method",
+    "NodeStates",
     "Transport",
     "VaultRequest",
     "VaultResponse",

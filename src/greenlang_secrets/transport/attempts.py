@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+from opentelemetry.trace import StatusCode
+
+from greenlang_secrets.telemetry import asked_vault
+from greenlang_secrets.tracing import client_span
 from greenlang_secrets.transport.latency import Latency
-from greenlang_secrets.transport.messages import Call, Failure, VaultResponse
+from greenlang_secrets.transport.messages import Call, Failure, VaultRequest, VaultResponse
 from greenlang_secrets.transport.nodes import Nodes
 from greenlang_secrets.transport.wire import Wire
 from greenlang_secrets.transport.written import Written
@@ -14,7 +19,11 @@ __all__ = ["Attempts"]
 
 
 class Attempts:
-    """Makes attempts, and keeps what they teach."""
+    """Makes attempts, and keeps what they teach.
+
+    Attributes:
+        in_flight: attempts that were begun and have not ended.
+    """
 
     def __init__(
         self,
@@ -26,10 +35,12 @@ class Attempts:
         clock: Callable[[], float],
     ) -> None:
         self._wire = wire
+        self._hosts = [urlsplit(nodes.address(node)).hostname or "" for node in range(len(nodes))]
         self._nodes = nodes
         self._written = written
         self._latency = latency
         self._clock = clock
+        self.in_flight = 0
 
     async def make(self, call: Call, node: int) -> VaultResponse | Failure:
         """Do one attempt at `node`; as `Wire.attempt`.
@@ -42,7 +53,12 @@ class Attempts:
         index = self._written.index(request.place)
         self._nodes.begin(node)
         begun = self._clock()
-        outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+        asked_vault()
+        self.in_flight += 1
+        try:
+            outcome = await self._traced(call, node, index)
+        finally:
+            self.in_flight -= 1
         if isinstance(outcome, Failure):
             self._learn_from_failure(call, node, outcome)
             return outcome
@@ -58,6 +74,22 @@ class Attempts:
         elif outcome.ok and not request.reads:
             self._written.note(request.place, None)
         return outcome
+
+    async def _traced(self, call: Call, node: int, index: str | None) -> VaultResponse | Failure:
+        with client_span("vault.request", self._attributes(call.request, node)) as span:
+            outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+            if isinstance(outcome, Failure):
+                span.set_status(StatusCode.ERROR, outcome.reason)
+            else:
+                span.set_attribute("http.response.status_code", outcome.status)
+        return outcome
+
+    def _attributes(self, request: VaultRequest, node: int) -> dict[str, str]:
+        return {
+            "http.request.method": request.method,
+            "server.address": self._hosts[node],
+            "vault.mount": request.mount,
+        }
 
     def _learn_from_failure(self, call: Call, node: int, failure: Failure) -> None:
         if failure.unsent or failure.reason == "sealed":

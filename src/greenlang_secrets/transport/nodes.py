@@ -6,7 +6,7 @@ and never refuses: an open one is asked last, so that with all of them open ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ class Nodes:
     """The nodes at `addresses`, by number.
 
     Attributes:
-        active: the node that is known to be active; None while none is.
+        failovers: times that reads went over to another node, or another node became active.
         on_open: hears of each circuit that opens.
     """
 
@@ -39,9 +39,12 @@ class Nodes:
         self._addresses = tuple(addresses)
         self._clock = clock
         self._nodes = [_Node() for _ in self._addresses]
+        self._names = tuple(_name(address) for address in addresses)
         self._preferred = 0
         self._forwarder: int | None = None
-        self.active: int | None = None
+        self._active: int | None = None
+        self._led: int | None = None
+        self.failovers = 0
         self.on_open: Callable[[int], None] = lambda _: None
 
     def __len__(self) -> int:
@@ -50,6 +53,22 @@ class Nodes:
     def address(self, node: int) -> str:
         """Return a node's base URL."""
         return self._addresses[node]
+
+    def name(self, node: int) -> str:
+        """Return a node's host and port, for metrics."""
+        return self._names[node]
+
+    def circuits(self) -> Mapping[str, bool]:
+        """Return by name whether a node's circuit is open, its trial not yet passed."""
+        return {
+            name: node.opened_at is not None
+            for name, node in zip(self._names, list(self._nodes), strict=True)
+        }
+
+    def _prefer(self, node: int) -> None:
+        if node != self._preferred:
+            self._preferred = node
+            self.failovers += 1
 
     def is_open(self, node: int) -> bool:
         """Whether a node is to be asked last; False when its time for a trial has come."""
@@ -77,12 +96,12 @@ class Nodes:
         """A node answered: its circuit closes, and it is preferred to one whose is open."""
         self._nodes[node] = _Node()
         if self.is_open(self._preferred):
-            self._preferred = node
+            self._prefer(node)
 
     def failed(self, node: int) -> None:
         """A node failed in a way that says nothing of its next answer: reads go to another."""
         if self._preferred == node:
-            self._preferred = (node + 1) % len(self._nodes)
+            self._prefer((node + 1) % len(self._nodes))
 
     def unusable(self, node: int) -> None:
         """A node refuses connections, is sealed or shows a wrong certificate: its circuit opens."""
@@ -104,6 +123,18 @@ class Nodes:
             self.on_open(node)
 
     # ------------------------------------------------------------ writes
+
+    @property
+    def active(self) -> int | None:
+        """The node that is known to be active; None while none is."""
+        return self._active
+
+    @active.setter
+    def active(self, node: int | None) -> None:
+        self._active = node
+        if node is not None:
+            self.failovers += self._led not in {None, node}
+            self._led = node
 
     @property
     def writer(self) -> int | None:
@@ -136,6 +167,14 @@ class Nodes:
             self.active = None
         if self._forwarder == node:
             self._forwarder = None
+
+
+def _name(address: str) -> str:
+    origin = _origin(address)
+    if origin is None:
+        return "invalid"
+    _, host, port = origin
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from greenlang_secrets.background import Supervisor
@@ -18,6 +18,7 @@ from greenlang_secrets.transport.messages import Call, VaultRequest, VaultRespon
 from greenlang_secrets.transport.nodes import Nodes
 from greenlang_secrets.transport.places import MAX_WAIT, Places
 from greenlang_secrets.transport.reading import Reading
+from greenlang_secrets.transport.states import NodeStates
 from greenlang_secrets.transport.wire import Wire
 from greenlang_secrets.transport.writing import Writing
 from greenlang_secrets.transport.written import Written
@@ -26,7 +27,11 @@ __all__ = ["Transport"]
 
 
 class Transport:
-    """Sends requests to the configured addresses; use it as an async context manager."""
+    """Sends requests to the configured addresses; use it as an async context manager.
+
+    Attributes:
+        states: asks each node how it is, for who runs its `keep`.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,8 @@ class Transport:
         nodes = Nodes(config.addresses, clock=clock)
         active = ActiveNode(self._wire, nodes=nodes, supervisor=self._supervisor, clock=clock)
         attempts = Attempts(self._wire, nodes=nodes, written=written, latency=latency, clock=clock)
+        self._nodes, self._attempts = nodes, attempts
+        self.states = NodeStates(self._wire, nodes=nodes, clock=clock)
         places = Places(max_wait=min(MAX_WAIT, config.request_timeout))
         self._reading = Reading(
             attempts,
@@ -76,6 +83,20 @@ class Transport:
     async def __aexit__(self, *exception: object) -> None:
         await self._supervisor.close()
         await self._wire.__aexit__(*exception)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and not answered yet."""
+        return self._attempts.in_flight
+
+    @property
+    def failovers(self) -> int:
+        """Times that reads went over to another node, or another node became active."""
+        return self._nodes.failovers
+
+    def circuits(self) -> Mapping[str, bool]:
+        """Return by host and port whether a node's circuit is open."""
+        return self._nodes.circuits()
 
     async def send(
         self, request: VaultRequest, *, token: SecretValue | None = None

@@ -19,6 +19,7 @@ from greenlang_secrets.errors import (
     VaultUnavailable,
 )
 from greenlang_secrets.retry import Backoff, RetryBudget
+from greenlang_secrets.telemetry import asked_vault
 from greenlang_secrets.transport.active import ActiveNode
 from greenlang_secrets.transport.attempts import Attempts
 from greenlang_secrets.transport.messages import Call, Failure, VaultResponse
@@ -108,6 +109,7 @@ class Writing:
         while (writer := self._nodes.writer) is None:
             if self._clock() >= call.deadline:
                 return Failure(self._active.reason)
+            asked_vault()
             await self._active.found(within=call.deadline - self._clock())
             if self._nodes.writer is not None:
                 continue

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.config import SecretsServiceConfig
-from greenlang_secrets.errors import AccessDenied, UnavailableReason, VaultRefused, VaultUnavailable
+from greenlang_secrets.errors import AccessDenied, VaultRefused, VaultUnavailable
 from greenlang_secrets.paths import PLATFORM, ApiPath, Platform, Scope, Tenant
 from greenlang_secrets.sensitive import SecretValue
-from greenlang_secrets.transport import Method, Transport, VaultRequest, VaultResponse
+from greenlang_secrets.telemetry import Tally
+from greenlang_secrets.transport import Method, NodeStates, Transport, VaultRequest, VaultResponse
 from greenlang_secrets.vault.auth import auth_method
 from greenlang_secrets.vault.database import Database
 from greenlang_secrets.vault.kv import KvV2
@@ -38,6 +39,8 @@ class VaultClient:
     Attributes:
         sys: health and seal status.
         session: the service's own login.
+        states: asks each node how it is, for who runs its `keep`.
+        tally: what telemetry exports; closed with the client.
         leases, mounts, auth_mounts, policies, capabilities, wrapping, tokens: the system
             backend and the token store, spoken to with the service's own token.
     """
@@ -49,7 +52,10 @@ class VaultClient:
         session: Session,
         tenant_tokens: TenantTokens | None,
         write_timeout: float = 10.0,
+        tally: Tally | None = None,
     ) -> None:
+        self.tally = tally or Tally()
+        self.states: NodeStates = transport.states
         self._transport = transport
         self.sys = Sys(transport)
         self.session = session
@@ -66,12 +72,7 @@ class VaultClient:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls,
-        config: SecretsServiceConfig,
-        supervisor: Supervisor,
-        *,
-        on_login: Callable[[str], None] = lambda _: None,
-        on_retry: Callable[[UnavailableReason], None] = lambda _: None,
+        cls, config: SecretsServiceConfig, supervisor: Supervisor
     ) -> AsyncIterator[VaultClient]:
         """Yield a client that has tried to log in; its own tokens are revoked at the end, and with
         them the leases that were made with them.
@@ -83,12 +84,14 @@ class VaultClient:
             AuthenticationLost: Vault refuses the login.
             ConfigurationError: a setting is missing or wrong.
         """
-        async with Transport(config, on_retry=on_retry) as transport:
+        tally = Tally()
+        async with Transport(config, on_retry=tally.count_retry) as transport:
             session = Session(
                 auth_method(config.auth),
                 transport=transport,
                 supervisor=supervisor,
-                on_event=on_login,
+                on_event=tally.count_renewal,
+                tally=tally,
             )
             tenant_tokens = (
                 None
@@ -98,8 +101,15 @@ class VaultClient:
                     role=config.tenant_token_role,
                     transport=transport,
                     supervisor=supervisor,
+                    tally=tally,
                 )
             )
+            sources = tally.sources
+            sources.token = session.life
+            sources.in_flight = lambda: transport.in_flight
+            sources.failovers = lambda: transport.failovers
+            sources.circuits = transport.circuits
+            sources.nodes = lambda: transport.states.found
             try:
                 with suppress(VaultUnavailable):
                     await session.login()
@@ -112,11 +122,13 @@ class VaultClient:
                     session=session,
                     tenant_tokens=tenant_tokens,
                     write_timeout=config.write_timeout,
+                    tally=tally,
                 )
             finally:  # of a login, too, whose waiter was cancelled
                 if tenant_tokens is not None:
                     await tenant_tokens.revoke()
                 await session.revoke()
+                tally.close()
 
     def kv(self, scope: Scope) -> KvV2:
         """Return the KV engine as seen with the token of `scope`."""

@@ -18,7 +18,9 @@ import anyio
 from greenlang_secrets.background import Supervisor, reported
 from greenlang_secrets.errors import SecretsError
 from greenlang_secrets.lifetime import Step, Term, next_step
+from greenlang_secrets.model import SecretType
 from greenlang_secrets.paths import ApiPath
+from greenlang_secrets.telemetry import Life, Operation, Result, Tally
 from greenlang_secrets.transport import Transport, VaultRequest
 from greenlang_secrets.vault.auth import AuthMethod, term_from_renewal
 from greenlang_secrets.vault.live_token import LiveToken
@@ -49,6 +51,7 @@ class Session(TokenHolder):
         supervisor: Supervisor,
         chance: Callable[[], float] = random.random,
         on_event: Event = lambda _: None,
+        tally: Tally | None = None,
     ) -> None:
         self._method = method
         self._chance = chance
@@ -58,6 +61,20 @@ class Session(TokenHolder):
             transport=transport,
             supervisor=supervisor,
             on_event=on_event,
+            tally=tally,
+        )
+
+    def life(self) -> Life | None:
+        """Return how long the token lives; None while there is none that does."""
+        token = self._token
+        if token is None or token.dead:
+            return None
+        term = token.term
+        return Life(
+            secret_type=SecretType.SERVICE_TOKEN,
+            left=max(0.0, term.ends_at - self._clock()),
+            # A given token is looked up: its duration is what was left of it then.
+            granted=max(term.duration, term.wanted),
         )
 
     async def login(self) -> None:
@@ -118,7 +135,10 @@ class Session(TokenHolder):
     async def _renewed(self, token: LiveToken) -> Term:
         if token.limited:
             return token.term.unrenewable()
-        answer = await self._transport.send(_RENEW, token=token.value)
+        with self._tally.counting(Operation.RENEW, SecretType.SERVICE_TOKEN) as outcome:
+            answer = await self._transport.send(_RENEW, token=token.value)
+            if not answer.ok:
+                outcome.result = Result.DENIED
         if answer.ok:
             self._on_event("success")
             return term_from_renewal(token.term, answer)

@@ -13,7 +13,7 @@ from typing import Any
 
 from greenlang_secrets.errors import VaultProtocolError
 from greenlang_secrets.paths import ApiPath
-from greenlang_secrets.transport import Transport, VaultRequest, VaultResponse
+from greenlang_secrets.transport import EVERY_STATE, Transport, VaultRequest, VaultResponse
 
 __all__ = ["Leader", "NodeHealth", "SealStatus", "Sys"]
 
@@ -81,8 +81,7 @@ class Sys:
         """
         answer = await self._get(
             "health",
-            query="standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200"
-            "&drsecondarycode=200",
+            query=EVERY_STATE,
         )
         body = answer.body
         version, seconds = body.get("version"), body.get("server_time_utc")

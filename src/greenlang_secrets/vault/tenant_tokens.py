@@ -11,6 +11,7 @@ import anyio
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.errors import AuthenticationLost
 from greenlang_secrets.paths import ApiPath, TenantId
+from greenlang_secrets.telemetry import Tally
 from greenlang_secrets.transport import Transport, VaultRequest
 from greenlang_secrets.vault.auth import VaultToken, token_from_auth
 from greenlang_secrets.vault.token_holder import TokenHolder
@@ -37,8 +38,15 @@ class TenantTokens:
     """
 
     def __init__(
-        self, session: TokenHolder, *, role: str, transport: Transport, supervisor: Supervisor
+        self,
+        session: TokenHolder,
+        *,
+        role: str,
+        transport: Transport,
+        supervisor: Supervisor,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._session = session
         self._role = role
         self._transport = transport
@@ -52,7 +60,10 @@ class TenantTokens:
             self._holders.move_to_end(tenant)
             return holder
         holder = TokenHolder(
-            lambda: self._create(tenant), transport=self._transport, supervisor=self._supervisor
+            lambda: self._create(tenant),
+            transport=self._transport,
+            supervisor=self._supervisor,
+            tally=self._tally,
         )
         self._holders[tenant] = holder
         if len(self._holders) > MAX_TENANT_TOKENS:

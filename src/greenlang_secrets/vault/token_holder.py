@@ -19,7 +19,9 @@ import anyio
 
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.errors import AuthenticationLost, SecretsError, VaultError
+from greenlang_secrets.model import SecretType
 from greenlang_secrets.paths import ApiPath
+from greenlang_secrets.telemetry import Operation, Result, Tally
 from greenlang_secrets.transport import Transport, VaultRequest, VaultResponse
 from greenlang_secrets.vault.auth import VaultToken
 from greenlang_secrets.vault.live_token import LiveToken
@@ -72,7 +74,9 @@ class TokenHolder:
         supervisor: Supervisor,
         clock: Callable[[], float] = time.monotonic,
         on_event: Event = lambda _: None,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._acquire = acquire
         self._transport = transport
         self._supervisor = supervisor
@@ -172,7 +176,8 @@ class TokenHolder:
         if now < self._not_before and (held is None or now >= held.expires_at):
             await anyio.sleep(self._not_before - now)  # while one lives, its keeper has a pace
         try:
-            made = await self._acquire()
+            with self._tally.counting(Operation.LOGIN, SecretType.SERVICE_TOKEN):
+                made = await self._acquire()
         except AuthenticationLost as error:
             self._refused = error.again()
             self._refused_until = self._clock() + self._backoff
@@ -302,8 +307,11 @@ class TokenHolder:
         await asyncio.gather(*(self._revoke(token) for token in ours))
 
     async def _revoke(self, token: LiveToken) -> None:
-        try:
+        with (
+            suppress(VaultError, TimeoutError),
+            self._tally.counting(Operation.REVOKE, SecretType.SERVICE_TOKEN) as outcome,
+        ):
             async with asyncio.timeout(REVOKE_DEADLINE):
-                await self._transport.send(_REVOKE, token=token.value)
-        except (VaultError, TimeoutError):
-            return
+                answer = await self._transport.send(_REVOKE, token=token.value)
+            if not answer.ok:
+                outcome.result = Result.DENIED

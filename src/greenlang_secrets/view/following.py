@@ -16,6 +16,7 @@ from greenlang_secrets.held import Follower, Held, OnChange, soon, tell, when_dr
 from greenlang_secrets.model import Secret
 from greenlang_secrets.paths import SecretPath
 from greenlang_secrets.rotation_model import ConsumerKind
+from greenlang_secrets.telemetry import timed
 from greenlang_secrets.view.reading import Reading
 
 __all__ = ["Following", "Subscription", "Watch"]
@@ -254,6 +255,7 @@ class Following(Reading):
         kv_path, client, scope = self._kv_path(path), self._core.client, self.context.scope
 
         async def load() -> Secret:
-            return await client.kv(scope).read(kv_path)
+            with timed(Action.READ):
+                return await client.kv(scope).read(kv_path)
 
         return load

@@ -25,7 +25,7 @@ from greenlang_secrets.errors import (
 from greenlang_secrets.listing import MAX_PAGE, Listing, Page
 from greenlang_secrets.model import Secret, SecretEntry, SecretMetadata, SecretVersion
 from greenlang_secrets.paths import FolderPath
-from greenlang_secrets.telemetry import Result
+from greenlang_secrets.telemetry import Result, timed
 from greenlang_secrets.view.core import Scoped
 
 __all__ = ["Reading"]
@@ -89,7 +89,8 @@ class Reading(Scoped):
         kv = self._core.client.kv(self.context.scope)
 
         async def load() -> Secret:
-            return await kv.read(path, version=version)
+            with timed(Action.READ):
+                return await kv.read(path, version=version)
 
         if fresh or max_age == 0:
             return self._at_least(await self._refresh(raw_path, version, load), min_version)

@@ -111,4 +111,5 @@ class Typed(Reading):
             scope=self.context.scope,
             mount=mount,
             secret=secret,
+            tally=self._core.tally,
         )

@@ -2,64 +2,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from weakref import WeakSet
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from greenlang_secrets import telemetry
 from greenlang_secrets.access import Action
-from greenlang_secrets.errors import (
-    AccessDenied,
-    AncestorIsSecret,
-    AuditUnavailable,
-    AuthenticationLost,
-    CatalogueUnavailable,
-    CiphertextRefused,
-    CiphertextTooOld,
-    ConfigurationError,
-    Conflict,
-    InvalidPath,
-    InvalidRequest,
-    InvalidSecret,
-    InvalidTenant,
-    InvalidVersion,
-    LeaseExpired,
-    NotRenewable,
-    NotRotatable,
-    ObjectExists,
-    ObjectNotFound,
-    OutcomeUnknown,
-    OverlapInProgress,
-    PathIsFolder,
-    PreconditionRequired,
-    ReservedName,
-    RotationFailed,
-    RotationFenced,
-    RotationInProgress,
-    RotationLost,
-    SecretDeleted,
-    SecretExists,
-    SecretIncomplete,
-    SecretNotFound,
-    SecretsError,
-    SecretTooLarge,
-    SecretTypeMismatch,
-    SecretUnavailable,
-    VaultError,
-    VaultProtocolError,
-    VaultRefused,
-    VaultUnavailable,
-    VersionConflict,
-    VersionDestroyed,
-    VersionNotFound,
-    WrappingTokenForeign,
-    WrappingTokenUsed,
-)
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.rotation_model import RotationOutcome
-from greenlang_secrets.telemetry import Instruments, Result, Tally, result_of, type_label
+from greenlang_secrets.telemetry import CacheStats, Operation, Result, Tally
 
 RESULTS = {
     "ok",
@@ -82,157 +31,23 @@ SECRET_TYPES = {
     "service_token",
     "generic",
 }
+COMMON = ("ok", "denied", "unavailable", "timeout", "error")
+GAUGES = {
+    "gl_vault_leases",
+    "gl_vault_requests_in_flight",
+    "gl_secrets_cache_entries",
+    "gl_secrets_cache_bytes",
+    "gl_secrets_cache_oldest_stale",
+}
+"""Those that are there without a service."""
 OPERATIONS = {"list", "read", "versions", "create", "update", "delete", "undelete", "destroy"}
 
 
-@pytest.fixture(autouse=True)
-def _own_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test is a process of its own: no tally of another test's service counts."""
-    monkeypatch.setattr(telemetry, "_live", WeakSet())
-    monkeypatch.setattr(telemetry, "_past", telemetry._Past())
-
-
-class Collected:
-    """What an exporter gets from one provider."""
-
-    def __init__(self) -> None:
-        self.reader = InMemoryMetricReader()
-        self.provider = MeterProvider(metric_readers=[self.reader], shutdown_on_exit=False)
-        Instruments(self.provider)
-
-    def points(self) -> dict[str, dict[tuple[str, ...], int | float]]:
-        """The values of each instrument by its labels' values, in the order of their names."""
-        data = self.reader.get_metrics_data()
-        assert data is not None
-        return {
-            metric.name: {
-                tuple(str(value) for _, value in sorted((point.attributes or {}).items())): (
-                    point.value
-                )
-                for point in metric.data.data_points
-            }
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
-
-    def operations(self, operation: str, secret_type: str, result: str) -> int | float:
-        return self.points()["gl_secrets_operations"].get((operation, result, secret_type), 0)
-
-
-@pytest.fixture
-def collected():
-    collected = Collected()
-    yield collected
-    collected.provider.shutdown()
-
-
-# ---------------------------------------------------------------- labels
-
-
-def test_results_are_a_closed_set():
-    """The `result` label has these ten values; alerts are written for them."""
-    assert {result.value for result in Result} == RESULTS
-
-
-@pytest.mark.parametrize(
-    ("type_", "expected"),
-    [
-        (SecretType.DATABASE, "database"),
-        (SecretType.CACHE, "cache"),
-        (SecretType.API_KEY, "api_key"),
-        (SecretType.CERTIFICATE, "certificate"),
-        (SecretType.ENCRYPTION_KEY, "encryption_key"),
-        (SecretType.SERVICE_TOKEN, "service_token"),
-        (SecretType.OAUTH_CLIENT, "generic"),
-        (SecretType.SSH_KEY, "generic"),
-        (SecretType.SIGNING_KEY, "generic"),
-        (SecretType.GENERIC, "generic"),
-    ],
-)
-def test_rare_types_count_as_generic(type_, expected):
-    """The `secret_type` label has seven values."""
-    assert type_label(type_) == expected
-
-
-def test_every_type_has_a_label_of_the_closed_set():
-    """A new type gets no label of its own by accident."""
-    assert {type_label(type_) for type_ in SecretType} == SECRET_TYPES
-
-
-ERRORS = [
-    (SecretsError(), "error"),
-    (ConfigurationError("x"), "error"),
-    (InvalidRequest(), "invalid"),
-    (InvalidPath(), "invalid"),
-    (ReservedName(), "invalid"),
-    (InvalidTenant(), "invalid"),
-    (InvalidVersion(), "invalid"),
-    (InvalidSecret(), "invalid"),
-    (SecretTooLarge(), "invalid"),
-    (AccessDenied(), "denied"),
-    (NotRotatable(), "invalid"),
-    (RotationInProgress(), "conflict"),
-    (OverlapInProgress(), "conflict"),
-    (RotationFailed("target_unavailable"), "error"),
-    (RotationFenced(), "error"),
-    (RotationLost(), "error"),
-    (AuditUnavailable(), "error"),
-    (CatalogueUnavailable(), "error"),
-    (SecretUnavailable(), "not_found"),
-    (SecretNotFound(), "not_found"),
-    (ObjectNotFound("role"), "not_found"),
-    (ObjectExists("role"), "conflict"),
-    (LeaseExpired(), "conflict"),
-    (NotRenewable(), "conflict"),
-    (CiphertextRefused(), "invalid"),
-    (CiphertextTooOld(), "invalid"),
-    (WrappingTokenUsed(), "denied"),
-    (WrappingTokenForeign(), "denied"),
-    (SecretDeleted(path="a", version=1, destroyed=False), "not_found"),
-    (VersionNotFound(), "not_found"),
-    (Conflict(), "conflict"),
-    (SecretExists(), "conflict"),
-    (VersionConflict(), "conflict"),
-    (VersionDestroyed(), "conflict"),
-    (PathIsFolder(), "conflict"),
-    (AncestorIsSecret(), "conflict"),
-    (SecretTypeMismatch(declared="generic", expected="api_key"), "conflict"),
-    (SecretIncomplete("host"), "conflict"),
-    (PreconditionRequired(), "conflict"),
-    (VaultError(), "error"),
-    (VaultUnavailable("sealed"), "unavailable"),
-    (VaultUnavailable("standby"), "unavailable"),
-    (VaultUnavailable("network"), "unavailable"),
-    (VaultUnavailable("timeout"), "timeout"),
-    (VaultUnavailable("overloaded"), "unavailable"),
-    (VaultUnavailable("audit"), "unavailable"),
-    (VaultUnavailable("tls"), "unavailable"),
-    (VaultProtocolError(), "error"),
-    (VaultRefused(status=400), "error"),
-    (AuthenticationLost(), "unavailable"),
-    (OutcomeUnknown(), "error"),
-]
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"), ERRORS, ids=[f"{type(error).__name__}-{error}" for error, _ in ERRORS]
-)
-def test_every_failure_has_its_result(error, expected):
-    """A failure counts as the caller's or as ours, by its class."""
-    assert result_of(error) == expected
-
-
-def test_table_of_failures_is_complete():
-    """A new error class must be given a row in the table above."""
-
-    def below(cls: type[SecretsError]) -> set[type[SecretsError]]:
-        return {cls}.union(*map(below, cls.__subclasses__()))
-
-    ours = {
-        cls for cls in below(SecretsError) if cls.__module__.startswith("greenlang_secrets.errors.")
-    }
-    assert {type(error) for error, _ in ERRORS} == ours
+def tally_of(stats: CacheStats) -> Tally:
+    """A tally of a cache that counted so."""
+    tally = Tally()
+    tally.sources.cache = lambda: stats
+    return tally
 
 
 # ---------------------------------------------------------------- one tally
@@ -282,28 +97,38 @@ def test_cache_counts_are_zero_without_a_cache():
     """A tally that is told of no cache has neither hits nor misses."""
     tally = Tally()
 
-    assert (tally.hits(), tally.misses()) == (0, 0)
+    assert tally.sources.cache() == CacheStats(hits=0, misses=0)
 
 
 # ---------------------------------------------------------------- what is exported
 
 
-def test_four_counters_come_out(collected):
+def test_ten_counters_come_out(collected):
     """The names are the contract; the exporter adds `_total`."""
-    assert set(collected.points()) == {
+    assert set(collected.points()) - GAUGES == {
         "gl_secrets_rotation",
         "gl_secrets_operations",
         "gl_secrets_cache_hits",
         "gl_secrets_cache_misses",
+        "gl_secrets_cache_stale_serves",
+        "gl_secrets_cache_coalesced",
+        "gl_secrets_cache_evictions",
+        "gl_vault_auth_renewals",
+        "gl_vault_request_retries",
+        "gl_vault_failovers",
     }
 
 
 def test_counters_only_rise(collected):
     """All are monotonic, cumulative sums: what `rate()` and `increase()` want."""
     data = collected.reader.get_metrics_data()
-    metrics = data.resource_metrics[0].scope_metrics[0].metrics
+    metrics = [
+        metric
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name not in GAUGES
+    ]
 
-    assert [metric.data.is_monotonic for metric in metrics] == [True] * 4
+    assert [metric.data.is_monotonic for metric in metrics] == [True] * 10
     assert {metric.data.aggregation_temporality.name for metric in metrics} == {"CUMULATIVE"}
 
 
@@ -314,7 +139,30 @@ def test_common_series_are_there_from_the_start(collected):
     assert points["gl_secrets_operations"] == {
         (operation, result, "generic"): 0
         for operation in OPERATIONS | {"rotate"}
-        for result in ("ok", "denied", "unavailable", "timeout", "error")
+        for result in COMMON
+    } | {
+        (operation, result, type_): 0
+        for operation, type_ in (
+            ("issue", "certificate"),
+            ("issue", "database"),
+            ("encrypt", "encryption_key"),
+            ("decrypt", "encryption_key"),
+            ("login", "service_token"),
+            ("renew", "service_token"),
+            ("renew", "database"),
+            ("revoke", "service_token"),
+            ("revoke", "database"),
+        )
+        for result in COMMON
+    }
+    assert points["gl_vault_auth_renewals"] == {
+        ("success",): 0,
+        ("failure",): 0,
+        ("relogin",): 0,
+    }
+    assert points["gl_vault_request_retries"] == {
+        (reason,): 0
+        for reason in ("sealed", "standby", "network", "timeout", "overloaded", "audit", "tls")
     }
     assert points["gl_secrets_cache_hits"] == {(): 0}
     assert points["gl_secrets_cache_misses"] == {(): 0}
@@ -343,7 +191,7 @@ def test_rotations_are_counted_by_type_and_status(collected):
 def test_operations_carry_three_labels_of_closed_sets(collected):
     """Labels are operation, secret_type and result; no path, tenant or principal."""
     tally = Tally()
-    for action in Action:
+    for action in (*Action, *Operation):
         if action in {Action.SCHEDULE, Action.ROTATION_STATUS}:  # recorded, and not counted
             continue
         for type_ in SecretType:
@@ -357,14 +205,16 @@ def test_operations_carry_three_labels_of_closed_sets(collected):
     assert {frozenset(point.attributes) for point in points} == {
         frozenset({"operation", "secret_type", "result"})
     }
-    assert {point.attributes["operation"] for point in points} == OPERATIONS | {"rotate", "status"}
+    assert {point.attributes["operation"] for point in points} == (
+        OPERATIONS | {"rotate", "status", *Operation}
+    )
     assert {point.attributes["secret_type"] for point in points} == SECRET_TYPES
     assert {point.attributes["result"] for point in points} == RESULTS
 
 
 def test_counts_of_a_service_come_out(collected):
     """What a tally counted is what is exported."""
-    tally = Tally(hits=lambda: 7, misses=lambda: 3)
+    tally = tally_of(CacheStats(hits=7, misses=3))
     tally.count(Action.READ, SecretType.DATABASE, Result.NOT_FOUND)
     tally.fresh_reads_of(SecretType.DATABASE)[0] += 7
 
@@ -378,8 +228,8 @@ def test_counts_of_a_service_come_out(collected):
 
 def test_two_services_add_up(collected):
     """Two services in one process are one series."""
-    first = Tally(hits=lambda: 1, misses=lambda: 10)
-    second = Tally(hits=lambda: 2, misses=lambda: 20)
+    first = tally_of(CacheStats(hits=1, misses=10))
+    second = tally_of(CacheStats(hits=2, misses=20))
     first.count(Action.READ, SecretType.CACHE, Result.OK)
     second.count(Action.READ, SecretType.CACHE, Result.OK)
     second.count(Action.LIST, SecretType.GENERIC, Result.OK)
@@ -394,8 +244,8 @@ def test_two_services_add_up(collected):
 
 def test_closing_a_service_lowers_no_counter(collected):
     """A closed service leaves its totals to the process."""
-    first = Tally(hits=lambda: 1, misses=lambda: 10)
-    second = Tally(hits=lambda: 2, misses=lambda: 20)
+    first = tally_of(CacheStats(hits=1, misses=10))
+    second = tally_of(CacheStats(hits=2, misses=20))
     first.count(Action.READ, SecretType.CACHE, Result.OK)
     first.fresh_reads_of(SecretType.CACHE)[0] += 4
     second.count(Action.READ, SecretType.CACHE, Result.OK)
@@ -409,12 +259,12 @@ def test_closing_a_service_lowers_no_counter(collected):
 
 def test_closed_service_that_is_gone_still_counts(collected):
     """The totals stay when the service is collected, and the next service adds to them."""
-    tally = Tally(hits=lambda: 5)
+    tally = tally_of(CacheStats(hits=5))
     tally.count(Action.CREATE, SecretType.CACHE, Result.OK)
     tally.close()
     del tally
 
-    following = Tally(hits=lambda: 1)
+    following = tally_of(CacheStats(hits=1))
     following.count(Action.CREATE, SecretType.CACHE, Result.OK)
 
     assert collected.operations("create", "cache", "ok") == 2
@@ -423,7 +273,7 @@ def test_closed_service_that_is_gone_still_counts(collected):
 
 def test_closing_twice_counts_once(collected):
     """A second close does not leave the totals twice."""
-    tally = Tally(hits=lambda: 5)
+    tally = tally_of(CacheStats(hits=5))
     tally.count(Action.CREATE, SecretType.CACHE, Result.OK)
 
     tally.close()
@@ -441,15 +291,16 @@ def test_scrape_while_a_service_closes_sees_no_counter_fall(collected):
     def scrape() -> None:
         seen.append(collected.points()["gl_secrets_cache_hits"][()])
 
-    def hits() -> int:
+    def stats() -> CacheStats:
         if closing and not threads:
             threads.append(threading.Thread(target=scrape))
             threads[0].start()
             threads[0].join(0.2)  # a scrape that waits for the close goes on after it
-        return 5
+        return CacheStats(hits=5)
 
     closing = False
-    tally = Tally(hits=hits)
+    tally = Tally()
+    tally.sources.cache = stats
     closing = True
 
     tally.close()
@@ -478,7 +329,7 @@ def test_label_that_appears_while_totals_are_added_up_does_no_harm():
 
 def test_two_providers_see_the_same(collected):
     """Each MeterProvider may have its instruments; collecting from one takes nothing away."""
-    other = Collected()
+    other = type(collected)()
     tally = Tally()
     tally.count(Action.READ, SecretType.CACHE, Result.OK)
 
@@ -486,3 +337,50 @@ def test_two_providers_see_the_same(collected):
     other.provider.shutdown()
 
     assert seen[0] == seen[1] == seen[2]
+
+
+def test_renewals_and_retries_are_counted(collected):
+    """Under their status and their reason."""
+    tally = Tally()
+    tally.count_renewal("relogin")
+    tally.count_retry("audit")
+    tally.count_retry("audit")
+
+    points = collected.points()
+
+    assert points["gl_vault_auth_renewals"]["relogin",] == 1
+    assert points["gl_vault_request_retries"]["audit",] == 2
+
+
+def test_status_that_is_none_is_refused():
+    """A label's value is one of the closed set, or the caller hears of it."""
+    with pytest.raises(ValueError, match="unheard of"):
+        Tally().count_renewal("unheard of")
+
+
+def test_what_others_count_stays_after_a_close(collected):
+    """The numbers of the cache and of the transport are left to the process as well."""
+    tally = tally_of(CacheStats(stale_serves=1, coalesced=2, evictions=3))
+    tally.sources.failovers = lambda: 4
+    tally.count_retry("tls")
+    tally.count_renewal("failure")
+    before = collected.points()
+
+    tally.close()
+    del tally
+    after = collected.points()
+
+    assert after == before
+    assert after["gl_secrets_cache_stale_serves"] == {(): 1}
+    assert after["gl_secrets_cache_coalesced"] == {(): 2}
+    assert after["gl_secrets_cache_evictions"] == {(): 3}
+    assert after["gl_vault_failovers"] == {(): 4}
+
+
+def test_timeout_is_counted_as_one():
+    """Also one that is no error of ours, such as a deadline's."""
+    tally = Tally()
+    with pytest.raises(TimeoutError), tally.counting(Operation.REVOKE, SecretType.SERVICE_TOKEN):
+        raise TimeoutError
+
+    assert tally.totals() == {("revoke", "service_token", "timeout"): 1}

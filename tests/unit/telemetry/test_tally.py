@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import pytest
+
 from greenlang_secrets.access import Action
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.rotation_model import RotationOutcome
@@ -335,3 +337,50 @@ def test_two_providers_see_the_same(collected):
     other.provider.shutdown()
 
     assert seen[0] == seen[1] == seen[2]
+
+
+def test_renewals_and_retries_are_counted(collected):
+    """Under their status and their reason."""
+    tally = Tally()
+    tally.count_renewal("relogin")
+    tally.count_retry("audit")
+    tally.count_retry("audit")
+
+    points = collected.points()
+
+    assert points["gl_vault_auth_renewals"]["relogin",] == 1
+    assert points["gl_vault_request_retries"]["audit",] == 2
+
+
+def test_status_that_is_none_is_refused():
+    """A label's value is one of the closed set, or the caller hears of it."""
+    with pytest.raises(ValueError, match="unheard of"):
+        Tally().count_renewal("unheard of")
+
+
+def test_what_others_count_stays_after_a_close(collected):
+    """The numbers of the cache and of the transport are left to the process as well."""
+    tally = tally_of(CacheStats(stale_serves=1, coalesced=2, evictions=3))
+    tally.sources.failovers = lambda: 4
+    tally.count_retry("tls")
+    tally.count_renewal("failure")
+    before = collected.points()
+
+    tally.close()
+    del tally
+    after = collected.points()
+
+    assert after == before
+    assert after["gl_secrets_cache_stale_serves"] == {(): 1}
+    assert after["gl_secrets_cache_coalesced"] == {(): 2}
+    assert after["gl_secrets_cache_evictions"] == {(): 3}
+    assert after["gl_vault_failovers"] == {(): 4}
+
+
+def test_timeout_is_counted_as_one():
+    """Also one that is no error of ours, such as a deadline's."""
+    tally = Tally()
+    with pytest.raises(TimeoutError), tally.counting(Operation.REVOKE, SecretType.SERVICE_TOKEN):
+        raise TimeoutError
+
+    assert tally.totals() == {("revoke", "service_token", "timeout"): 1}

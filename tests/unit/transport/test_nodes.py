@@ -208,3 +208,69 @@ def test_dead_leader_is_not_believed_in_again(nodes):
     nodes.named("http://two:8200/v1/x")
 
     assert nodes.active is None
+
+
+# ---------------------------------------------------------------- what metrics show
+
+
+def test_name_is_host_and_port():
+    """The port that the scheme implies is named; nothing else of the address is."""
+    addresses = ("http://one:8200/", "https://two", "http://[::1]:8200", "http://user:pw@four:1")
+    nodes = Nodes(addresses, clock=lambda: 0.0)
+
+    assert [nodes.name(node) for node in range(4)] == [
+        "one:8200",
+        "two:443",
+        "[::1]:8200",
+        "four:1",
+    ]
+
+
+def test_address_that_is_none_has_a_name_all_the_same():
+    """A metric is no reason to fail; the first request will say what is wrong."""
+    assert Nodes(("nonsense",), clock=lambda: 0.0).name(0) == "invalid"
+
+
+def test_circuits_are_told_until_a_node_answers(nodes, clock):
+    """One in its trial has not closed."""
+    nodes.unusable(1)
+    clock.now += OPEN_FOR
+    before = nodes.circuits()
+    nodes.answered(1)
+
+    assert before == {"one:8200": False, "two:8200": True, "three:443": False}
+    assert nodes.circuits() == {"one:8200": False, "two:8200": False, "three:443": False}
+
+
+def test_reads_that_go_over_to_another_node_are_counted(nodes):
+    """Once for each time that another one is preferred, and not for failures elsewhere."""
+    nodes.failed(2)
+    assert nodes.failovers == 0
+
+    nodes.failed(0)
+    nodes.unusable(1)
+    nodes.answered(2)
+
+    assert nodes.failovers == 2
+
+
+def test_another_active_node_is_counted(nodes):
+    """The first one that is found is none, and neither is the same one found again."""
+    nodes.active = 0
+    nodes.lost(0)
+    nodes.active = 0
+    assert nodes.failovers == 0
+
+    nodes.active = 1
+
+    assert nodes.failovers == 1
+    assert nodes.active == 1
+
+
+def test_single_address_never_fails_over(clock):
+    """There is nowhere to go."""
+    nodes = Nodes(ADDRESSES[:1], clock=clock)
+    nodes.failed(0)
+    nodes.unusable(0)
+
+    assert nodes.failovers == 0

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := .tools/.installed
 
-.PHONY: help dev test fuzz check format bench docs lock clean
+.PHONY: help dev test fuzz check format bench dashboard-preview docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make check   lint, format, types, import order"
 	@echo "make format  what 'check' would only complain about"
 	@echo "make bench   performance, as ratios in one run"
+	@echo "make dashboard-preview  the dashboard as a picture, from a real Prometheus"
 	@echo "make docs    that the reference pages and the code agree"
 	@echo "make lock    resolve requirements/*.txt anew"
 	@echo "make clean   remove .venv and every cache"
@@ -67,6 +68,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+dashboard-preview: $(INSTALLED) $(TOOLS)
+	$(BIN)/python -m observability.preview $(ARGS)
 
 docs: $(INSTALLED) $(TOOLS)
 	$(BIN)/python -m pytest tests/contracts $(ARGS)

@@ -49,8 +49,6 @@ def alerting(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def panel_ids(path: Path = DASHBOARD) -> Mapping[str, int]:
     """Return the number of each panel of the dashboard, by its title; panels of folded rows too."""
-    if not path.exists():
-        return {}
     return {panel["title"]: panel["id"] for panel in _panels(load(path)["panels"])}
 
 
@@ -98,8 +96,6 @@ def _dashboard(name: str, links: Mapping[str, Any], panels: Mapping[str, int]) -
         if name == "Watchdog":
             return url
         raise LinkError(f"{name} has no panel: name one in {LINKS.relative_to(ROOT)}")
-    if not panels:
-        return url
     if title not in panels:
         raise LinkError(f"{name} leads to the panel {title!r}, which the dashboard has not")
     return f"{url}&viewPanel={panels[title]}"

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from observability import alert_rules, routes
+from observability.dashboards import dashboard
 from observability.tools import ROOT
 
 __all__ = ["OUTPUTS", "differing", "main", "write"]
 
 OUTPUTS: Final[Mapping[str, Callable[[], str]]] = {
+    "observability/dashboards/secrets.json": dashboard.text,
+    "k8s/monitoring/grafana-dashboard.yaml": dashboard.config_map,
     "observability/prometheus/rules/alerts.rules.yaml": alert_rules.alerts_file,
     "observability/prometheus/rules/recording.rules.yaml": alert_rules.recording_file,
     "k8s/monitoring/prometheusrule.yaml": alert_rules.prometheus_rule,
@@ -37,12 +40,18 @@ def differing(
 def write(
     outputs: Mapping[str, Callable[[], str]] = OUTPUTS, *, root: Path = ROOT
 ) -> Sequence[str]:
-    """Write the files that differ, and return which those were."""
-    changed = differing(outputs, root=root)
-    for name in changed:
+    """Write the files that differ, and return which those were.
+
+    One after the other: alerts link to the panels of the dashboard that was written before them.
+    """
+    changed = []
+    for name, text in outputs.items():
         path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(outputs[name](), "utf-8")
+        made = text()
+        if _read(path) != made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(made, "utf-8")
+            changed.append(name)
     return changed
 
 

@@ -71,9 +71,22 @@ class _Watching(ServerProcess):
 
 
 class Prometheus(_Watching):
-    """A Prometheus with the configuration given, as its YAML file would say it."""
+    """A Prometheus with the configuration given, as its YAML file would say it, and with more
+    flags by name.
+    """
 
     name: ClassVar[str] = "Prometheus"
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        port: int = 0,
+        flags: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(config, port=port, **options)
+        self._flags = dict(flags or {})
 
     async def _launch(self) -> None:
         options = {
@@ -81,6 +94,7 @@ class Prometheus(_Watching):
             "storage.tsdb.path": self._home / "data",
             "storage.tsdb.retention.time": "1d",
             "web.listen-address": f"{HOST}:{self.port}",
+            **self._flags,
         }
         command = [f"--{name}={value}" for name, value in options.items()]
         await self._spawn([tool("prometheus"), *command])

@@ -96,9 +96,9 @@ class TenantContext:
     def __post_init__(self) -> None:
         match self.scope:
             case Platform() if self.principal.tenant is not None:
-                raise AccessDenied
+                raise AccessDenied(reason="tenant")
             case Tenant(id=tenant) if self.principal.tenant not in {None, tenant}:
-                raise AccessDenied
+                raise AccessDenied(reason="tenant")
             case _:
                 pass
 
@@ -119,4 +119,4 @@ def require(context: TenantContext, action: Action) -> None:
         AccessDenied: it does not; nothing was sent to Vault.
     """
     if not decide(context, action):
-        raise AccessDenied
+        raise AccessDenied(reason="permission")

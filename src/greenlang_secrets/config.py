@@ -151,6 +151,8 @@ class SecretsServiceConfig:
         connect_timeout: seconds to connect to one address.
         skip_unchanged: whether `put` with an expected version and equal data makes no new
             version.
+        vault_traceparent: whether requests to Vault carry a `traceparent`, which its audit log
+            shows once the header is listed in ``sys/config/auditing/request-headers``.
     """
 
     environment: Environment = Environment.DEVELOPMENT
@@ -167,6 +169,7 @@ class SecretsServiceConfig:
     write_timeout: float = 10.0
     connect_timeout: float = 1.0
     skip_unchanged: bool = True
+    vault_traceparent: bool = False
 
     def __post_init__(self) -> None:
         if not self.addresses:
@@ -222,6 +225,7 @@ class SecretsServiceConfig:
             write_timeout=settings.number("WRITE_TIMEOUT_SECONDS", 10.0, least=0.001),
             connect_timeout=settings.number("CONNECT_TIMEOUT_SECONDS", 1.0, least=0.001),
             skip_unchanged=settings.flag("SKIP_UNCHANGED", default=True),
+            vault_traceparent=settings.flag("VAULT_TRACEPARENT", default=False),
         )
 
 

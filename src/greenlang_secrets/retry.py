@@ -14,19 +14,23 @@ _LONGEST: Final = 1.0
 
 
 class Backoff:
-    """Waits of ``uniform(0, min(1 s, 50 ms * 2^n))`` ("full jitter", AWS Architecture Blog,
-    "Exponential Backoff And Jitter").
+    """Waits of ``uniform(0, min(longest, first * 2^n))`` ("full jitter", AWS Architecture Blog,
+    "Exponential Backoff And Jitter"), in seconds; 50 ms and 1 s are for a request that somebody
+    waits for.
     """
 
-    __slots__ = ("_ceiling", "_random")
+    __slots__ = ("_ceiling", "_longest", "_random")
 
-    def __init__(self, random: Callable[[], float]) -> None:
-        self._ceiling = _FIRST
+    def __init__(
+        self, random: Callable[[], float], *, first: float = _FIRST, longest: float = _LONGEST
+    ) -> None:
+        self._ceiling = first
+        self._longest = longest
         self._random = random
 
     def next(self, asked: float | None = None) -> float:
         """Return the next wait in seconds; `asked` is what the server asked for, and wins."""
-        ceiling, self._ceiling = self._ceiling, min(_LONGEST, self._ceiling * 2)
+        ceiling, self._ceiling = self._ceiling, min(self._longest, self._ceiling * 2)
         if asked is not None:
             return asked
         return max(0.001, self._random() * ceiling)

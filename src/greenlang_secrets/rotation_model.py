@@ -20,6 +20,8 @@ __all__ = [
     "ClockRow",
     "ConsumerKind",
     "ConsumerReport",
+    "OpenRotation",
+    "RotatedCertificate",
     "RotationHandle",
     "RotationKind",
     "RotationOutcome",
@@ -272,6 +274,38 @@ class ClockRow:
     next_due: datetime | None
     last_success: datetime | None
     not_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRotation:
+    """What gauges need to know of a rotation under way: nothing that says whose it is.
+
+    Attributes:
+        phase, attempts, wake_at: as in `RotationStanding`.
+        behind: live consumers that use an older version than the promoted one.
+    """
+
+    secret_type: SecretType
+    state: RotationState
+    phase: RotationState
+    attempts: int
+    wake_at: datetime | None
+    behind: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotatedCertificate:
+    """A certificate of the platform that is rotated.
+
+    Attributes:
+        role: of the PKI engine, as its policy has it.
+        ttl: how long it was asked to live, as the policy has it, such as ``72h``.
+        not_after: until when it is valid.
+    """
+
+    role: str
+    ttl: str
+    not_after: datetime
 
 
 class RotationHandle(Protocol):

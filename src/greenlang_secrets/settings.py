@@ -40,6 +40,10 @@ class Settings:
                 return value
         return None
 
+    def kubernetes(self, name: str) -> str | None:
+        """Return ``KUBERNETES_<name>``, which Kubernetes sets in each container, or None."""
+        return self.environ.get(f"KUBERNETES_{name}", "").strip() or None
+
     def number(self, name: str, default: float, *, least: float = 0.0) -> float:
         """Return a number of at least `least`.
 

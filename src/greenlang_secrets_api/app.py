@@ -37,6 +37,8 @@ from greenlang_secrets_api.correlation import Correlation
 from greenlang_secrets_api.denylist import Denylist
 from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
+from greenlang_secrets_api.eso_config import EsoConfig
+from greenlang_secrets_api.eso_watch import EsoWatch
 from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.indexing import Indexing
 from greenlang_secrets_api.key_sources import FileKeys, UrlKeys
@@ -49,6 +51,7 @@ from greenlang_secrets_api.rate_limit import RateLimiter
 from greenlang_secrets_api.rotation_events import RotationEvents
 from greenlang_secrets_api.rotation_gauges import RotationGauges
 from greenlang_secrets_api.state import State
+from greenlang_secrets_api.trace_export import exporting
 
 __all__ = ["create_app"]
 
@@ -74,6 +77,7 @@ def create_app(
         catalogue=api_config.catalogue or CatalogueConfig.from_env(),
         invalidation=api_config.invalidation or InvalidationConfig.from_env(),
         rotation=api_config.rotation or RotationConfig.from_env(service_config.environment),
+        eso=api_config.eso or EsoConfig.from_env(),
     )
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
@@ -86,7 +90,11 @@ def create_app(
             *openapi_routes(endpoints),
         ],
         middleware=[
-            Middleware(Correlation, access_log=api_config.access_log),
+            Middleware(
+                Correlation,
+                access_log=api_config.access_log,
+                passes_trace=service_config.vault_traceparent,
+            ),
             Middleware(Dispatch, endpoints=endpoints, config=api_config),
         ],
         exception_handlers={HTTPException: _as_problem},
@@ -99,12 +107,13 @@ def create_app(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Keeps:
-    """What the service keeps, hears and rotates with, none of it None."""
+    """What the service keeps, hears, rotates with and watches, none of it None."""
 
     audit: AuditConfig
     catalogue: CatalogueConfig
     invalidation: InvalidationConfig
     rotation: RotationConfig
+    eso: EsoConfig
 
 
 def _lifespan(
@@ -113,7 +122,13 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(exporting())
+            # In a thread: the SDK's resource detectors wait for locks. Before the service, whose
+            # login is the first thing to be measured.
+            metrics = await anyio.to_thread.run_sync(Metrics)
+            stack.push_async_callback(metrics.close)
             supervisor = await stack.enter_async_context(Supervisor())
+            supervisor.spawn(metrics.loop_lag.watch(), name="loop lag")
             keys = await _open_keys(api_config, supervisor, stack)
             log = await stack.enter_async_context(AuditLog.open(keeps.audit.log))
             denylist = None
@@ -121,14 +136,10 @@ def _lifespan(
                 denylist = Denylist(api_config.jwt_denylist_file)
                 await denylist.open()
             _reopen_at_sighup(log, stack)
-            # In a thread: the SDK's resource detectors wait for locks. Before the service, whose
-            # login is the first thing to be measured.
-            metrics = await anyio.to_thread.run_sync(Metrics)
-            stack.push_async_callback(metrics.close)
             service = await stack.enter_async_context(SecretsService.open(service_config))
             service.watch_vault()
             catalogue = await stack.enter_async_context(Catalogue.open(keeps.catalogue, supervisor))
-            catalogue.ship(keeps.audit.log)
+            metrics.audit.follow(log, catalogue.ship(keeps.audit.log))
             invalidation = await stack.enter_async_context(
                 Invalidation.open(
                     service.followers,
@@ -138,8 +149,13 @@ def _lifespan(
                 )
             )
             limiter = await stack.enter_async_context(
-                RateLimiter.open(api_config.rate_limit_url, api_config.rate_limits)
+                RateLimiter.open(
+                    api_config.rate_limit_url,
+                    api_config.rate_limits,
+                    on_limited=metrics.refusals.limited,
+                )
             )
+            await stack.enter_async_context(EsoWatch.open(keeps.eso, metrics))
             indexing = Indexing(service, catalogue, supervisor)
             gauges = RotationGauges(catalogue, metrics.provider)
             stack.callback(supervisor.spawn(gauges.keep(), name="rotation gauges").cancel)
@@ -149,7 +165,9 @@ def _lifespan(
                     catalogue,
                     supervisor,
                     config=keeps.rotation,
-                    on_step=RotationEvents(log, indexing),
+                    on_step=RotationEvents(
+                        log, indexing, on_lost=metrics.audit.lost, on_promoted=metrics.rotation.told
+                    ),
                 )
             )
             ledger = ConsumerLedger(service.consumers, catalogue, gap=rotation.gap)

@@ -18,9 +18,10 @@ from greenlang_secrets.audit import AuditEvent, AuditLog, AuditPhase, AuditResul
 from greenlang_secrets.errors import AccessDenied, AuditUnavailable, OutcomeUnknown
 from greenlang_secrets.paths import Scope, Tenant
 from greenlang_secrets_api.answers import Answer
-from greenlang_secrets_api.correlation import RequestInfo
+from greenlang_secrets_api.audit_metrics import AuditMetrics
 from greenlang_secrets_api.endpoints import Endpoint, Noted
 from greenlang_secrets_api.problems import problem_of
+from greenlang_secrets_api.request_info import RequestInfo
 
 __all__ = ["AuditedRequest", "record_refused_bearer"]
 
@@ -133,7 +134,9 @@ class AuditedRequest:
         )
 
 
-async def record_refused_bearer(log: AuditLog, info: RequestInfo, code: str, status: int) -> None:
+async def record_refused_bearer(
+    log: AuditLog, metrics: AuditMetrics, info: RequestInfo, code: str, status: int
+) -> None:
     """Record that nobody was let in; nothing is given out, so it goes on without the record."""
     try:
         await log.write(
@@ -150,6 +153,7 @@ async def record_refused_bearer(log: AuditLog, info: RequestInfo, code: str, sta
             )
         )
     except AuditUnavailable:
+        metrics.lost()
         _log.warning("audit.unavailable", extra={"request_id": info.request_id})
 
 

@@ -22,6 +22,7 @@ from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.addresses import Network, parse_networks
+from greenlang_secrets_api.eso_config import EsoConfig
 from greenlang_secrets_api.rate_policies import RatePolicies
 from greenlang_secrets_api.rate_storage_url import storage_url
 
@@ -76,10 +77,11 @@ class ApiConfig:
             in the memory of this one. A secret, since there may be a password in it.
         drain_for: seconds to serve on after SIGTERM, while ``/readyz`` says 503.
         trusted_proxies: whose `X-Forwarded-For` is believed.
-        audit: where the audit log is; None is read from the environment, as the next three.
+        audit: where the audit log is; None is read from the environment, as the next four.
         catalogue: the database beside Vault.
         invalidation: how changes made elsewhere are heard of.
         rotation: how this process rotates.
+        eso: whether ExternalSecrets are watched, and where.
         access_log: whether each request gives one log line (kind, never the path).
     """
 
@@ -103,6 +105,7 @@ class ApiConfig:
     catalogue: CatalogueConfig | None = None
     invalidation: InvalidationConfig | None = None
     rotation: RotationConfig | None = None
+    eso: EsoConfig | None = None
     access_log: bool = True
 
     def __post_init__(self) -> None:

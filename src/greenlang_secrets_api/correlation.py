@@ -8,29 +8,27 @@ own is logged by its class and place, without its text and without locals.
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 import time
-from dataclasses import dataclass, field
 from typing import Final
 
+from opentelemetry.trace import INVALID_SPAN, Span
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenlang_secrets.errors import SecretsError
+from greenlang_secrets.tracing import tracer
 from greenlang_secrets_api.answers import Header
+from greenlang_secrets_api.http_metrics import OUTSIDE
 from greenlang_secrets_api.logs import place_of
-from greenlang_secrets_api.problems import ProblemError, problem_answer
+from greenlang_secrets_api.problems import ProblemError, problem_answer, problem_of
+from greenlang_secrets_api.request_info import RequestInfo
+from greenlang_secrets_api.request_spans import describe, request_span
+from greenlang_secrets_api.targets import is_ours
 
-__all__ = ["COMMON_HEADERS", "NOTHING_SHOWN", "Correlation", "RequestInfo", "request_info"]
+__all__ = ["COMMON_HEADERS", "NOTHING_SHOWN", "Correlation", "request_info"]
 
 _log: Final = logging.getLogger("greenlang_secrets_api")
 _access: Final = logging.getLogger("greenlang_secrets_api.access")
 
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
-_TRACEPARENT: Final = re.compile(
-    rb"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}"
-    rb"(?P<more>-.*)?\Z"
-)
 _INFO: Final = "greenlang_secrets_api.info"
 
 COMMON_HEADERS: Final[tuple[Header, ...]] = (
@@ -50,27 +48,6 @@ NOTHING_SHOWN: Final[Header] = (
 """On every answer that has no policy of its own, as a page that shows something has."""
 
 
-@dataclass(slots=True)
-class RequestInfo:
-    """What is known of a request beside the scope, for its log line, problems and audit records.
-
-    Attributes:
-        request_id: the caller's `X-Request-ID`, or one made here.
-        trace_id: that of the caller's `traceparent`.
-        address: the IP address it came from, once `Dispatch` has looked.
-        began: `time.perf_counter` at its beginning.
-        route: the template of its target; never the path.
-        headers: what the answer carries besides its own, whatever comes of the request.
-    """
-
-    request_id: str
-    trace_id: str | None = None
-    address: str = ""
-    began: float = field(default_factory=time.perf_counter)
-    route: str = "other"
-    headers: tuple[Header, ...] = ()
-
-
 def request_info(scope: Scope) -> RequestInfo:
     """Return what `Correlation` put into the scope."""
     info: RequestInfo = scope[_INFO]
@@ -78,22 +55,40 @@ def request_info(scope: Scope) -> RequestInfo:
 
 
 class Correlation:
-    """Wraps the whole application."""
+    """Wraps the whole application; `passes_trace` says that Vault is told of callers' spans."""
 
-    def __init__(self, app: ASGIApp, *, access_log: bool = True) -> None:
+    def __init__(
+        self, app: ASGIApp, *, access_log: bool = True, passes_trace: bool = False
+    ) -> None:
         self._app = app
         self._access_log = access_log
+        self._passes_trace = passes_trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; other scopes pass through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        info = scope[_INFO] = RequestInfo(
-            _request_id(scope["headers"]),
-            trace_id=_trace_id(scope["headers"]),
-        )
+        info = scope[_INFO] = RequestInfo.of(scope["headers"])
+        spans = self._passes_trace or tracer() is not None
+        if not spans or not is_ours(scope["raw_path"]):
+            await self._answer(info, scope, receive, send)
+            return
+        with request_span(info, passes_on=self._passes_trace) as span:
+            await self._answer(info, scope, receive, send, span)
+
+    async def _answer(
+        self,
+        info: RequestInfo,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        span: Span = INVALID_SPAN,
+    ) -> None:
+        metrics = scope["state"]["metrics"].http
+        metrics.in_flight += 1
         status = 0
+        code: str | None = None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -109,6 +104,7 @@ class Correlation:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001  # the edge: every error becomes a problem here
+            code, _ = problem_of(error)
             if status:  # too late to say anything else; the server closes the connection
                 _report(error, info)
                 raise ConnectionAbortedError from None
@@ -116,36 +112,25 @@ class Correlation:
                 _report(error, info)
             await problem_answer(error, info.request_id).send(send_with_headers)
         finally:
+            metrics.in_flight -= 1
+            seconds = time.perf_counter() - info.began
+            if info.route == "other" and scope["path"] in OUTSIDE:
+                info.route = scope["path"]
+            method = scope["method"]
+            metrics.ended(method, info.route, status, seconds if info.timed else None)
+            describe(span, info, method, status, code)
             if self._access_log:
                 _access.info(
                     "http.request",
                     extra={
                         "route": info.route,
-                        "method": scope["method"],
+                        "method": method,
                         "status": status,
-                        "duration": round(time.perf_counter() - info.began, 6),
+                        "duration": round(seconds, 6),
                         "request_id": info.request_id,
                         "trace_id": info.trace_id,
                     },
                 )
-
-
-def _request_id(headers: list[Header]) -> str:
-    found = [value for name, value in headers if name == b"x-request-id"]
-    if len(found) == 1 and _REQUEST_ID.match(found[0]):
-        return found[0].decode()
-    return secrets.token_hex(16)
-
-
-def _trace_id(headers: list[Header]) -> str | None:
-    """W3C Trace Context, 3.2: one header, of which later versions only add to the end."""
-    found = [value for name, value in headers if name == b"traceparent"]
-    match = _TRACEPARENT.match(found[0]) if len(found) == 1 else None
-    if match is None or match["version"] == b"ff" or match["trace"] == b"0" * 32:
-        return None
-    if match["span"] == b"0" * 16 or (match["version"] == b"00" and match["more"]):
-        return None
-    return match["trace"].decode()
 
 
 def _report(error: Exception, info: RequestInfo) -> None:

@@ -29,13 +29,14 @@ from greenlang_secrets_api.answers import Answer, Header
 from greenlang_secrets_api.auditing import AuditedRequest, record_refused_bearer
 from greenlang_secrets_api.bodies import read_document
 from greenlang_secrets_api.config import ApiConfig
-from greenlang_secrets_api.correlation import RequestInfo, request_info
+from greenlang_secrets_api.correlation import request_info
 from greenlang_secrets_api.endpoints import Call, Endpoint, EndpointTable, Noted, RateClass
 from greenlang_secrets_api.idempotency import key_of, once
 from greenlang_secrets_api.overload import deadline
 from greenlang_secrets_api.problems import ProblemError, problem_of
 from greenlang_secrets_api.queries import parse_query
 from greenlang_secrets_api.rate_limit import RateLimiter
+from greenlang_secrets_api.request_info import RequestInfo
 from greenlang_secrets_api.state import State
 from greenlang_secrets_api.targets import ROUTES, Kind, Target, is_ours, is_plain, parse
 
@@ -97,8 +98,9 @@ class Dispatch:
         info.route = ROUTES[target.kind]
         principal = await self._principal(target, state, headers, info)
         endpoint = self._endpoints.find(target, scope["method"])
+        info.timed = True
         query = parse_query(scope["query_string"], endpoint.parameters)
-        noted = Noted(action=endpoint.action, path=target.path)
+        noted = info.noted = Noted(action=endpoint.action, path=target.path)
         asked = _Asked(target, endpoint, principal, query, noted, scope, receive)
         info.headers = await _counted(asked, state["limiter"], info)
         if principal is None or not endpoint.audited:
@@ -110,9 +112,13 @@ class Dispatch:
         except Exception as error:
             if isinstance(error, OutcomeUnknown) and endpoint.changes:
                 state["indexing"].changed(record.scope, target.path or "")
+            if isinstance(error, AccessDenied):
+                who = (principal.home.key, principal.subject)
+                state["metrics"].refusals.denied(error.reason, who)
             await record.failed(error)
             raise
         await record.answered(answer)
+        info.timed = not any(name == b"preference-applied" for name, _ in answer.headers)
         return answer
 
     async def _perform(self, asked: _Asked, record: AuditedRequest | None = None) -> Answer:
@@ -121,7 +127,7 @@ class Dispatch:
         if record is not None and context is not None:
             record.scope = context.scope
         if not endpoint.allows(context):
-            raise AccessDenied
+            raise AccessDenied(reason="permission")
         check_accept(headers)
         document: Mapping[str, object] = {}
         if endpoint.takes_body is not None:
@@ -182,8 +188,12 @@ class Dispatch:
                 return None
             code, problem = problem_of(error)
             if problem.status == 401:
+                metrics = state["metrics"]
+                metrics.refusals.denied("token")
                 await state["limiter"].refused(info.address)
-                await record_refused_bearer(state["audit_log"], info, code, problem.status)
+                await record_refused_bearer(
+                    state["audit_log"], metrics.audit, info, code, problem.status
+                )
             raise
 
 
@@ -241,5 +251,5 @@ def _context(principal: Principal, query: Mapping[str, str]) -> TenantContext:
         return TenantContext(principal=principal, scope=principal.home)
     if principal.tenant is not None:
         # Its own tenant too: an identity comes from the bearer alone.
-        raise AccessDenied
+        raise AccessDenied(reason="tenant")
     return TenantContext(principal=principal, scope=Tenant(TenantId(named)))

@@ -109,7 +109,7 @@ class Call:
             AccessDenied: there is none.
         """
         if self.context is None:
-            raise AccessDenied
+            raise AccessDenied(reason="permission")
         return self.context
 
     @property

@@ -18,6 +18,7 @@ from greenlang_secrets_api.addresses import counted_as
 from greenlang_secrets_api.answers import Header
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.rate_policies import RateClass, RatePolicies, RatePolicy
+from greenlang_secrets_api.refusal_metrics import LimitScope
 from greenlang_secrets_api.refusals import Refusals
 from greenlang_secrets_api.shared_limits import SharedLimits
 from greenlang_secrets_api.token_bucket import Buckets, Taken
@@ -39,7 +40,9 @@ class RateLimiter:
         *,
         shared: SharedLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_limited: Callable[[LimitScope], None] = lambda _: None,
     ) -> None:
+        self._on_limited = on_limited
         self._policies = policies
         self._shared = shared
         self._clock = clock
@@ -48,17 +51,24 @@ class RateLimiter:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: SecretValue | None, policies: RatePolicies) -> AsyncIterator[Self]:
-        """Open a limiter that counts in the store at `url`, and without one in memory.
+    async def open(
+        cls,
+        url: SecretValue | None,
+        policies: RatePolicies,
+        *,
+        on_limited: Callable[[LimitScope], None] = lambda _: None,
+    ) -> AsyncIterator[Self]:
+        """Open a limiter that counts in the store at `url`, and without one in memory; `on_limited`
+        is told whose limit was passed.
 
         A store that is away keeps nothing from starting: as long as it is, each replica counts
         in memory for itself.
         """
         if url is None:
-            yield cls(policies)
+            yield cls(policies, on_limited=on_limited)
             return
         async with SharedLimits.open(url) as shared:
-            yield cls(policies, shared=shared)
+            yield cls(policies, shared=shared, on_limited=on_limited)
 
     async def hit(
         self,
@@ -86,10 +96,11 @@ class RateLimiter:
         counted: list[_Counted] = []
         policy = self._policies.of(rate)
         if policy is not None:
-            await self._count(policy, (scope_key, subject), cost, counted)
+            whose: LimitScope = "address" if rate is RateClass.PROBE else "principal"
+            await self._count(policy, (scope_key, subject), cost, counted, whose)
         policy = self._policies.of_path(rate)
         if policy is not None and path is not None:
-            await self._count(policy, (scope_key, path), 1, counted)
+            await self._count(policy, (scope_key, path), 1, counted, "path")
         return _headers(counted)
 
     async def refused(self, address: str) -> None:
@@ -118,14 +129,21 @@ class RateLimiter:
             if taken.allowed:
                 return
         wait = self._refusals.tell(key, self._clock())
+        self._on_limited("address")
         raise _too_much([(policy, Taken(False, 0, wait))])
 
     async def _count(
-        self, policy: RatePolicy, key: tuple[str, ...], cost: int, counted: list[_Counted]
+        self,
+        policy: RatePolicy,
+        key: tuple[str, ...],
+        cost: int,
+        counted: list[_Counted],
+        whose: LimitScope,
     ) -> None:
         taken = await self._take(policy, key, cost)
         counted.append((policy, taken))
         if not taken.allowed:
+            self._on_limited(whose)
             raise _too_much(counted)
 
     async def _take(self, policy: RatePolicy, key: tuple[str, ...], cost: int) -> Taken:

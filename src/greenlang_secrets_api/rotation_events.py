@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from greenlang_secrets.access import SERVICE
@@ -27,11 +28,22 @@ _CHANGES: Final = frozenset({"apply", "promote", "retire"})
 
 
 class RotationEvents:
-    """An `on_step` of the service's manager."""
+    """An `on_step` of the service's manager; `on_lost` is told of a step that no record tells of.
+    `on_promoted` of each promotion.
+    """
 
-    def __init__(self, log: AuditLog, indexing: Indexing) -> None:
+    def __init__(
+        self,
+        log: AuditLog,
+        indexing: Indexing,
+        *,
+        on_lost: Callable[[], None] = lambda: None,
+        on_promoted: Callable[[Step], None] = lambda _: None,
+    ) -> None:
         self._log = log
         self._indexing = indexing
+        self._on_lost = on_lost
+        self._on_promoted = on_promoted
 
     async def __call__(self, step: Step) -> None:
         """Record a step. One that cannot be recorded before is not taken; that it was taken, and
@@ -47,11 +59,14 @@ class RotationEvents:
             return
         if step.step == "promote" and step.when in {"after", "failed"}:
             self._indexing.changed(step.scope, step.path)
+            if step.when == "after":
+                self._on_promoted(step)
         try:
             await self._log.write(_event(step))
         except AuditUnavailable:
             if step.when == "before":
                 raise
+            self._on_lost()
             _log.warning("audit.unavailable", extra={"request_id": step.rotation_id})
 
 

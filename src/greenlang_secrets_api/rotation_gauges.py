@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import anyio
@@ -17,14 +17,28 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from greenlang_secrets.background import reported
 from greenlang_secrets.catalogue import Catalogue
 from greenlang_secrets.errors import CatalogueUnavailable
-from greenlang_secrets.rotation_model import ACTIVE, ClockRow
+from greenlang_secrets.rotation.steps import STEP_OF
+from greenlang_secrets.rotation_model import (
+    ACTIVE,
+    ClockRow,
+    OpenRotation,
+    RotatedCertificate,
+    RotationState,
+)
 from greenlang_secrets.telemetry import type_label
+from greenlang_secrets_api.certificate_gauges import expiries, lifetimes
 
-__all__ = ["RotationGauges"]
+__all__ = ["RotationGauges", "is_stuck"]
 
 EVERY: Final = 15.0  # seconds: a scrape interval
 FORGOTTEN_AFTER: Final = 300.0
 """Seconds after which nothing is told that could not be read anew: old numbers would look fine."""
+
+ATTEMPTS: Final = 3
+"""Failures in a row after which a rotation counts as stuck: some four minutes of backoff."""
+
+UNSEEN_FOR: Final = timedelta(minutes=5)
+"""How long after its time a rotation may be looked at, before nobody seems to look at all."""
 
 
 class RotationGauges:
@@ -40,6 +54,8 @@ class RotationGauges:
         self._catalogue = catalogue
         self._clock = clock
         self._rows: Sequence[ClockRow] = ()
+        self._open: Sequence[OpenRotation] = ()
+        self._certificates: Sequence[RotatedCertificate] = ()
         self._read_at = float("-inf")
         meter = provider.get_meter("greenlang_secrets")
         for name, callback, said in (
@@ -61,10 +77,33 @@ class RotationGauges:
             description="Rotations under way, up to their promotion.",
         )
         meter.create_observable_gauge(
-            "gl_secrets_certificate_not_after_timestamp",
-            callbacks=[self._not_after],
+            "gl_secrets_rotation_stuck",
+            callbacks=[self._stuck],
+            unit="{rotation}",
+            description="Rotations that do not get on by themselves, by the step they are before.",
+        )
+        meter.create_observable_gauge(
+            "gl_secrets_rotation_consumers_behind",
+            callbacks=[self._behind],
+            unit="{consumer}",
+            description="Live consumers that use an older version than the promoted one.",
+        )
+        meter.create_observable_gauge(
+            "gl_certificate_expiry_timestamp",
+            callbacks=[lambda _: expiries(self._certificates if self._is_fresh() else ())],
             unit="s",
-            description="When the first of the certificates that are rotated expires.",
+            description="When a role's first certificate of those that are rotated expires.",
+        )
+        meter.create_observable_gauge(
+            "gl_certificate_lifetime",
+            callbacks=[lambda _: lifetimes(self._certificates if self._is_fresh() else ())],
+            unit="s",
+            description="For how long that certificate was issued.",
+        )
+        meter.create_observable_gauge(
+            "gl_secrets_catalogue_up",
+            callbacks=[lambda _: [Observation(int(catalogue.usable))]],
+            description="Whether the catalogue's database can be used.",
         )
 
     async def keep(self) -> None:
@@ -76,13 +115,19 @@ class RotationGauges:
     async def refresh(self) -> None:
         """Read anew; without the catalogue what was read last stays for five minutes."""
         try:
-            self._rows = await self._catalogue.rotations.clock()
+            rows = await self._catalogue.rotations.clock()
+            under_way = await self._catalogue.rotations.open()
+            certificates = await self._catalogue.rotations.certificates()
         except CatalogueUnavailable:
             return
+        self._rows, self._open, self._certificates = rows, under_way, certificates
         self._read_at = time.monotonic()
 
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._read_at < FORGOTTEN_AFTER
+
     def _known(self) -> Sequence[ClockRow]:
-        return self._rows if time.monotonic() - self._read_at < FORGOTTEN_AFTER else ()
+        return self._rows if self._is_fresh() else ()
 
     def _due(self, _: CallbackOptions) -> Iterable[Observation]:
         return _least((row, row.next_due) for row in self._known())
@@ -106,9 +151,32 @@ class RotationGauges:
             counts[label] = counts.get(label, 0) + (row.state in ACTIVE)
         return _observed(counts)
 
-    def _not_after(self, _: CallbackOptions) -> Iterable[Observation]:
-        ends = [row.not_after for row in self._known() if row.not_after is not None]
-        return [Observation(min(ends).timestamp())] if ends else []
+    def _stuck(self, _: CallbackOptions) -> Iterable[Observation]:
+        if not self._is_fresh():
+            return []
+        now = self._clock()
+        counts = dict.fromkeys(STEP_OF.values(), 0)
+        for each in self._open:
+            counts[STEP_OF[each.phase]] += is_stuck(each, now)
+        return [Observation(count, {"step": step}) for step, count in counts.items()]
+
+    def _behind(self, _: CallbackOptions) -> Iterable[Observation]:
+        counts: dict[str, float] = {type_label(row.secret_type): 0 for row in self._known()}
+        for each in self._open if counts else ():
+            label = type_label(each.secret_type)
+            counts[label] = counts.get(label, 0) + each.behind
+        return _observed(counts)
+
+
+def is_stuck(rotation: OpenRotation, now: datetime) -> bool:
+    """Return whether a rotation does not get on by itself: its old credential cannot be revoked, a
+    step failed three times in a row, or nobody has looked at it for five minutes.
+
+    One that waits for an operator, or for consumers, is not: that has a time of its own.
+    """
+    late = rotation.wake_at is not None and now - rotation.wake_at > UNSEEN_FOR
+    stuck = rotation.state is RotationState.REVOKE_STUCK
+    return stuck or late or rotation.attempts >= ATTEMPTS
 
 
 def _least(rows: Iterable[tuple[ClockRow, datetime | None]]) -> list[Observation]:

@@ -58,7 +58,7 @@ async def rotate(call: Call) -> Answer:
     """A rotation begins; with `Prefer: wait` its promotion is waited for."""
     body = call.body_as(RotateBody)
     if body.force and Permission.ADMIN not in call.acting.principal.permissions:
-        raise AccessDenied
+        raise AccessDenied(reason="permission")
 
     manager = call.state["rotation"]
     try:

@@ -1,106 +1,265 @@
-"""A scrape of the service: what is there from its start, and the form it has."""
+"""The service's own metrics, as they are scraped from the real application."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from api.conftest import service_config_for
-from api.live import Api, running
-from greenlang_secrets.config import AuthConfig
-from greenlang_secrets.sensitive import SecretValue
-from greenlang_secrets_api.config import ApiConfig
+from api.in_process import InProcess, in_process
+from api.issuer import Issuer
+from contracts.markdown import ROOT, rows
+from greenlang_secrets.rotation.config import RotationConfig
+from greenlang_secrets_api import http_metrics
+from greenlang_secrets_api.http_metrics import OUTSIDE, UNMATCHED
+from greenlang_secrets_api.rate_policies import RatePolicy
+from support.scrapes import samples, value
 
-SEVEN = {
-    "gl_secrets_operations_total": {"operation", "secret_type", "result"},
-    "gl_secrets_operation_duration_seconds_bucket": {"operation", "le"},
-    "gl_vault_auth_renewals_total": {"status"},
-    "gl_vault_lease_ttl_seconds": {"secret_type"},
-    "gl_secrets_cache_hits_total": set(),
-    "gl_secrets_cache_misses_total": set(),
-    "gl_secrets_rotation_total": {"secret_type", "status"},
-}
-"""The eighth is the watcher's of External Secrets, where that is on."""
-
-
-def labels_of(text: str) -> dict[str, set[str]]:
-    """The labels of each series' name."""
-    found: dict[str, set[str]] = {}
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            name, _, rest = line.partition("{")
-            labels = re.findall(r'(\w+)="', rest)
-            found.setdefault(name.partition(" ")[0], set()).update(labels)
-    return found
+ROUTE = "/api/v1/secrets/{path}"
+BODY = b'{"data":{"k":"v"}}'
+JSON = (b"content-type", b"application/json")
 
 
 @pytest.fixture
-def new_api(vault_server: Any, mount: str, api_config: ApiConfig) -> Iterator[Api]:
-    """A service that nobody has asked anything yet, whose token has an end."""
-
-    async def token() -> str:
-        status, body = await vault_server.request(
-            "POST", "auth/token/create", {"ttl": "1h", "policies": ["root"]}
-        )
-        assert status == 200
-        return str(body["auth"]["client_token"])
-
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        auth = AuthConfig(token=SecretValue(runner.run(token())))
-    config = replace(service_config_for(vault_server, mount), auth=auth)
-    with running(config, api_config) as api:
-        yield api
+async def app(vault_server: Any, mount: str, api_config: Any) -> AsyncIterator[InProcess]:
+    config = replace(api_config, rotation=RotationConfig(enabled=False), access_log=False)
+    async with in_process(service_config_for(vault_server, mount), config) as app:
+        yield app
 
 
-async def test_seven_metrics_are_there_from_the_start(new_api: Api) -> None:
-    """With exactly these labels, before anybody has used the service: an alert on the first event
-    needs a sample before it.
+def bearer(token: str) -> tuple[bytes, bytes]:
+    return (b"authorization", f"Bearer {token}".encode())
+
+
+async def scrape(app: InProcess) -> str:
+    return (await app.ask("GET", "/metrics")).body.decode()
+
+
+async def test_requests_are_counted_by_template(app: InProcess, issuer: Issuer, path: str) -> None:
+    """By method, template and status; what was read from the cache is timed, as a miss is."""
+    token = bearer(issuer.tenant("acme"))
+    await app.ask("POST", path, [token, JSON], BODY)
+    for _ in range(3):
+        await app.ask("GET", path, [token])
+    await app.ask("GET", f"{path}/none", [token])
+    await app.ask("GET", path)
+    await app.ask("GET", f"%2e/{path}", [token])
+    await app.ask("GET", "/nowhere")
+
+    text = await scrape(app)
+
+    requests = "gl_http_requests_total"
+    read = {"method": "GET", "route": ROUTE}
+    assert value(text, requests, method="POST", route=ROUTE, status="201") == 1
+    assert value(text, requests, **read, status="200") == 3
+    assert value(text, requests, **read, status="404") == 1
+    assert value(text, requests, **read, status="401") == 1
+    assert value(text, requests, method="OTHER", route=UNMATCHED, status="400") == 1
+    assert value(text, requests, method="OTHER", route=UNMATCHED, status="404") == 1
+    assert value(text, "gl_http_request_duration_seconds_count", **read) == 4
+    assert value(text, "gl_http_request_duration_seconds_bucket", **read, le="10.0") == 4
+    assert value(text, "gl_http_requests_in_flight") == 1  # the scrape itself
+
+
+async def test_failures_are_there_before_the_first(app: InProcess) -> None:
+    """Counters whose first increment an alert must see exist with 0."""
+    text = await scrape(app)
+
+    for status in ("500", "503"):
+        assert value(text, "gl_http_requests_total", status=status, route=ROUTE) == 0
+    for scope in ("principal", "path", "address"):
+        assert value(text, "gl_secrets_rate_limited_total", scope=scope) == 0
+    for reason in ("permission", "tenant", "policy", "token"):
+        assert value(text, "gl_secrets_access_denied_total", reason=reason) == 0
+    for sink in ("log", "catalogue"):
+        assert value(text, "gl_secrets_audit_write_failures_total", sink=sink) == 0
+    assert value(text, "gl_secrets_audit_dropped_total") == 0
+
+
+async def test_who_waits_is_in_flight_and_not_timed(
+    app: InProcess, issuer: Issuer, path: str
+) -> None:
+    """A long poll is a request under way; its duration is its caller's wish."""
+    token = bearer(issuer.tenant("acme"))
+    await app.ask("POST", path, [token, JSON], BODY)
+    waits = [token, (b"if-none-match", b'"1"'), (b"prefer", b"wait=1")]
+
+    poll = asyncio.ensure_future(app.ask("GET", path, waits))
+    while value(await scrape(app), "gl_http_requests_in_flight") < 2:
+        await asyncio.sleep(0.01)
+    reply = await poll
+
+    text = await scrape(app)
+    assert reply.status == 304
+    assert value(text, "gl_http_requests_total", method="GET", route=ROUTE, status="304") == 1
+    timed = value(text, "gl_http_request_duration_seconds_count", method="GET", route=ROUTE)
+    assert not timed > 0
+
+
+async def test_a_caller_who_has_gone_is_told_apart(
+    app: InProcess, issuer: Issuer, path: str
+) -> None:
+    """A request that is cut off before its answer counts as 499, and is in flight no more."""
+    token = bearer(issuer.tenant("acme"))
+    await app.ask("POST", path, [token, JSON], BODY)
+    waits = [token, (b"if-none-match", b'"1"'), (b"prefer", b"wait=30")]
+    poll = asyncio.ensure_future(app.ask("GET", path, waits))
+    while value(await scrape(app), "gl_http_requests_in_flight") < 2:
+        await asyncio.sleep(0.01)
+
+    poll.cancel()
+    await asyncio.gather(poll, return_exceptions=True)
+
+    text = await scrape(app)
+    assert value(text, "gl_http_requests_total", method="GET", route=ROUTE, status="499") == 1
+    assert value(text, "gl_http_requests_in_flight") == 1
+
+
+async def odd_requests(app: InProcess, seed: int, tokens: list[str | None]) -> None:
+    """Whatever comes to mind: hosts, methods, paths in and outside the prefix, with and without a
+    bearer.
     """
-    text = (await new_api.ask("GET", "/metrics")).body.decode()
+    dice = random.Random(seed)  # noqa: S311  to find oddities, and no secrets
 
-    found = labels_of(text)
-    assert {name: found.get(name) for name in SEVEN} == SEVEN
-    assert re.search(
-        r'^gl_vault_lease_ttl_seconds{secret_type="service_token"} \d', text, re.MULTILINE
-    )
-    assert re.search(r'^gl_vault_auth_renewals_total{status="failure"} ', text, re.MULTILINE)
+    def word() -> str:
+        return f"{dice.getrandbits(48):x}"
 
-
-async def test_nodes_are_there_from_the_start(new_api: Api, vault_server: Any) -> None:
-    """The service asks Vault's nodes how they are, with nobody else asking."""
-    node = vault_server.addr.partition("//")[2]
-    async with asyncio.timeout(10):
-        while True:
-            text = (await new_api.ask("GET", "/metrics")).body.decode()
-            if (
-                f'gl_vault_up{{node="{node}"}} 1.0' in text
-                and "gl_vault_canary_success 1.0" in text
-            ):
-                break
-            await asyncio.sleep(0.05)
-
-    assert f'gl_vault_node_state{{node="{node}",state="active"}} 1.0' in text
-    assert f'gl_vault_circuit_state{{node="{node}",state="closed"}} 1.0' in text
+    for _ in range(300):
+        token = dice.choice(tokens)
+        method = dice.choice(["GET", "HEAD", "POST", "PUT", "DELETE", "BREW", word().upper()])
+        where = dice.choice([word(), f"{word()}/versions", f"/{word()}", *OUTSIDE, f"a//{word()}"])
+        headers = [(b"host", f"{word()}.example".encode())]
+        if token is not None:
+            headers.append(bearer(token))
+        await app.ask(method, where, headers)
 
 
-async def test_every_family_has_a_help_text(new_api: Api) -> None:
-    """Whoever meets a name is told what it means."""
-    text = (await new_api.ask("GET", "/metrics")).body.decode()
+async def test_asking_oddly_makes_no_series(
+    app: InProcess, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After random hosts, methods and paths there are fewer than 300 series, and more of them add
+    none; with labels as callers write them there would be hundreds more.
+    """
+    await odd_requests(app, 1, [None, "no bearer"])
+    few = len(samples(await scrape(app)))
+    assert few < 300
+    everybody = [None, issuer.tenant("acme"), issuer.tenant("globex")]
+    for seed in (2, 3, 4):
+        await odd_requests(app, seed, everybody)
+    before = {(s.name, *sorted(s.labels.items())) for s in samples(await scrape(app))}
 
-    types = set(re.findall(r"^# TYPE (gl_\w+)", text, re.MULTILINE))
-    helped = set(re.findall(r"^# HELP (gl_\w+) \S", text, re.MULTILINE))
-    assert types - helped == set()
-    assert len(types) > 20
+    await odd_requests(app, 5, everybody)
+
+    after = {(s.name, *sorted(s.labels.items())) for s in samples(await scrape(app))}
+    assert len(after - before) <= 2  # a pair of method and template that chance had left out
+    monkeypatch.setattr(http_metrics, "named", lambda method, route: (method, route))
+    await odd_requests(app, 6, everybody)
+    control = len(samples(await scrape(app))) - len(after)
+    assert control > 30
 
 
-async def test_no_name_of_a_scope_is_in_a_scrape(new_api: Api) -> None:
-    """All series are this library's; only the name and version of the service are told, once."""
-    text = (await new_api.ask("GET", "/metrics")).body.decode()
+async def test_the_routes_outside_are_those_of_the_application(app: InProcess) -> None:
+    """What is told of by its own name is what there is."""
+    assert {route.path for route in app.app.routes} == set(OUTSIDE)
 
-    assert "otel_scope" not in text
-    assert len(re.findall(r"^target_info{", text, re.MULTILINE)) == 1
+
+async def test_denials_are_told_by_why_and_of_how_many(
+    app: InProcess, issuer: Issuer, path: str, vault_server: Any
+) -> None:
+    """A permission, a tenant, the bearer; and principals, as often as each was denied, once."""
+    reader = bearer(issuer.tenant("acme", "secrets:read", sub="reader"))
+    other = bearer(issuer.tenant("globex", "secrets:read", sub="reader"))
+    for token in (reader, reader, other):
+        reply = await app.ask("DELETE", path, [token])
+        assert reply.status == 403
+    await app.ask("GET", f"{path}?tenant=globex", [reader])
+    await app.ask("GET", path)
+    await app.ask("GET", path, [bearer("a.b.c")])
+
+    text = await scrape(app)
+
+    denied = "gl_secrets_access_denied_total"
+    assert value(text, denied, reason="permission") == 3
+    assert value(text, denied, reason="tenant") == 1
+    assert value(text, denied, reason="token") == 2
+    assert value(text, denied, reason="policy") == 0
+    assert value(text, "gl_secrets_denied_principals") == 2
+
+
+async def test_what_vaults_policy_forbids_is_told_apart(
+    vault_server: Any, mount: str, api_config: Any, issuer: Issuer, path: str
+) -> None:
+    """The bearer may, and the service's token may not: that is the operator's to mend."""
+    rules = f'path "{mount}/*" {{ capabilities = ["create", "read", "update", "list"] }}\n'
+    rules += f'path "{mount}/data/tenants/globex/*" {{ capabilities = ["deny"] }}'
+    await vault_server.request("PUT", "sys/policies/acl/narrow", {"policy": rules})
+    _, made = await vault_server.request("POST", "auth/token/create", {"policies": ["narrow"]})
+    config = service_config_for(vault_server, mount)
+    auth = replace(config.auth, token=type(config.auth.token)(made["auth"]["client_token"]))
+    async with in_process(replace(config, auth=auth), api_config) as app:
+        reply = await app.ask("GET", path, [bearer(issuer.tenant("globex"))])
+
+        text = await scrape(app)
+
+    assert reply.status == 403
+    assert value(text, "gl_secrets_access_denied_total", reason="policy") == 1
+
+
+async def test_limits_are_told_by_whose(
+    vault_server: Any, mount: str, api_config: Any, issuer: Issuer, path: str
+) -> None:
+    """A principal's, a path's, and an address's, be it of refused bearers or of probes."""
+    once = {
+        name: RatePolicy(name=name.replace("_", "-"), quota=1, window=3600)
+        for name in ("read", "rotate_path", "probe", "failed_auth")
+    }
+    config = replace(api_config, rate_limits=replace(api_config.rate_limits, **once))
+    async with in_process(service_config_for(vault_server, mount), config) as app:
+        token = bearer(issuer.tenant("acme"))
+        for method, where, headers in (
+            ("GET", path, [token]),
+            ("POST", f"rotate/{path}", [token]),
+            ("GET", "health", []),
+            ("GET", path, []),
+        ):
+            replies = [await app.ask(method, where, headers) for _ in range(2)]
+            assert replies[1].status == 429, where
+
+        text = await scrape(app)
+
+    limited = "gl_secrets_rate_limited_total"
+    assert value(text, limited, scope="principal") == 1
+    assert value(text, limited, scope="path") == 1
+    assert value(text, limited, scope="address") == 2
+
+
+async def test_every_metric_of_a_scrape_is_in_the_reference(
+    app: InProcess, issuer: Issuer, path: str
+) -> None:
+    """Names and labels of the running service, gauges of live parts among them, are in the page."""
+    await app.ask("GET", path, [bearer(issuer.tenant("acme"))])
+    page = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
+    known = {
+        name: labels
+        for line in page.splitlines()
+        if line.startswith("| `gl_")
+        for name, _, labels, *_ in rows(f"| a |\n|---|\n{line}\n")
+    }
+    text = await scrape(app)
+    while "gl_secrets_rotation_stuck" not in text:
+        text = await scrape(app)
+
+    for sample in samples(text):
+        if not sample.name.startswith("gl_"):
+            continue
+        name = re.sub(r"_(bucket|sum|count)$", "", sample.name)
+        labels = ", ".join(sorted(sample.labels.keys() - {"le"})) or "none"
+        assert known.get(name) == labels, sample
+    assert value(text, "gl_secrets_catalogue_up") == 1
+    assert value(text, "gl_secrets_rotation_stuck", step="retire") == 0

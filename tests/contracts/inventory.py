@@ -11,11 +11,13 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import click
+from prometheus_client.parser import text_string_to_metric_families
 
 import greenlang_secrets as gs
 import greenlang_secrets_api as api
@@ -32,14 +34,19 @@ from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
 from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.rotation.config import RotationConfig
-from greenlang_secrets.rotation_model import RotationOutcome
+from greenlang_secrets.rotation.observing import Step
+from greenlang_secrets.rotation_model import RotationKind, RotationOutcome, RotationState
 from greenlang_secrets.telemetry.labels import RETRY_REASONS, CircuitState, Renewal
 from greenlang_secrets.testing import plugin
 from greenlang_secrets_api import auth, health_routes, overload, rotation_routes, secrets_routes
 from greenlang_secrets_api.endpoints import Endpoint, Public
+from greenlang_secrets_api.eso_config import EsoConfig
+from greenlang_secrets_api.eso_watch import EsoWatch
 from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.problem_table import PROBLEMS
+from greenlang_secrets_api.refusal_metrics import LimitScope
 from greenlang_secrets_api.targets import Target, methods, render
+from support.kubernetes_api import kubernetes_api
 
 PROGRAM = "greenlang-secrets"
 
@@ -92,6 +99,7 @@ def variables_read() -> Rows:
     names = {name for environ in environments for name in environ.read}
     names |= {name for (name,) in audit_variables() | catalogue_variables()}
     names |= {name for (name,) in invalidation_variables() | rotation_variables()}
+    names |= {name for (name,) in eso_variables()}
     return {
         (name.replace("BAO_", "VAULT_", 1) if name.startswith("BAO_") else name,) for name in names
     }
@@ -107,7 +115,7 @@ def service_variables() -> Rows:
     library, service = (
         ROOT / "src" / name for name in ("greenlang_secrets", "greenlang_secrets_api")
     )
-    return variables_in_source([service]) - variables_in_source([library])
+    return variables_in_source([service]) - variables_in_source([library]) - eso_variables()
 
 
 def audit_variables() -> Rows:
@@ -129,6 +137,15 @@ def rotation_variables() -> Rows:
     environ = RecordingEnviron({})
     RotationConfig.from_env(environ=environ)
     return {(name,) for name in environ.read} - {(config.PREFIX + "ENVIRONMENT",)}
+
+
+def eso_variables() -> Rows:
+    """Our variables of the watch of ExternalSecrets, and Kubernetes' own that a pod has."""
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    files = {config.PREFIX + name: __file__ for name in ("ESO_TOKEN_FILE", "ESO_CA_FILE")}
+    environ = RecordingEnviron({**pod, **files, config.PREFIX + "ESO_WATCH": "true"})
+    EsoConfig.from_env(environ=environ)
+    return {(name,) for name in environ.read}
 
 
 def record_members() -> Rows:
@@ -162,6 +179,7 @@ def audit_log_lines() -> Rows:
 def library_variables() -> Rows:
     """Our variables that the library reads."""
     elsewhere = vault_variables() | service_variables() | audit_variables() | catalogue_variables()
+    elsewhere |= eso_variables()
     return variables_read() - elsewhere - invalidation_variables() - rotation_variables()
 
 
@@ -210,6 +228,8 @@ def _setting(call: ast.Call) -> Rows:
             return {(config.PREFIX + names[0],)}
         case "settings", _, "vault" | "vault_file":
             return {("VAULT_" + names[0],)}
+        case "settings", _, "kubernetes":
+            return {("KUBERNETES_" + names[0],)}
         case "_required", _, _:
             return {(config.PREFIX + names[0],)}
         case _:
@@ -280,6 +300,8 @@ def scrape() -> str:
     metrics = Metrics()
 
     async def once() -> bytes:
+        metrics.http.ended("GET", "/api/v1/secrets", 200, 0.001)  # a histogram has no seed
+        metrics.rotation.told(PROMOTED)
         tally = _tally_of_everything()
         try:
             return (await metrics.render(""))[0]
@@ -319,8 +341,45 @@ def _samples() -> list[tuple[str, dict[str, str]]]:
     return samples
 
 
+PROMOTED = Step(
+    scope=gs.PLATFORM,
+    path="a",
+    kind=RotationKind.POSTGRESQL,
+    secret_type=gs.SecretType.DATABASE,
+    rotation_id="",
+    fence=1,
+    step="promote",
+    when="after",
+    state=RotationState.PROMOTED,
+    started_at=datetime.now(UTC),
+)
+
+_OF_SERVICE = (
+    *("gl_http_", "gl_event_loop_", "gl_secrets_audit_", "gl_secrets_rate_limited"),
+    *("gl_secrets_access_denied", "gl_secrets_denied_principals", "gl_secrets_rotation_duration"),
+)
+
+
 def metrics() -> Rows:
-    """Our metrics as scraped: name, type and labels."""
+    """The library's metrics as scraped: name, type and labels."""
+    return {row for row in _metrics() if not row[0].startswith(_OF_SERVICE)}
+
+
+def service_metrics() -> Rows:
+    """The service's own."""
+    return _metrics() - metrics()
+
+
+def service_label_values() -> Rows:
+    """The closed sets of their labels, without templates, methods and statuses."""
+    values = {
+        *(("scope", scope) for scope in get_args(LimitScope)),
+        *(("reason", reason) for reason in (*get_args(errors.DenialReason), "token")),
+    }
+    return values | {("sink", labels["sink"]) for _, labels in _samples() if "sink" in labels}
+
+
+def _metrics() -> Rows:
     types = dict(
         line.split(" ")[2:4] for line in scrape().splitlines() if line.startswith("# TYPE gl_")
     )
@@ -330,6 +389,49 @@ def metrics() -> Rows:
         family = name if name in types else name.rpartition("_")[0]
         labels.setdefault(family, set()).update(found.keys() - {"le"})
     return {(name, kind, ", ".join(sorted(labels[name])) or "none") for name, kind in types.items()}
+
+
+@cache
+def eso_scrape() -> str:
+    """What ``/metrics`` answers while ExternalSecrets are watched, of a cluster that has one."""
+
+    async def once() -> bytes:
+        async with kubernetes_api() as kubernetes:
+            kubernetes.succeed("shop", "database", "2026-11-26T01:00:00Z")
+            metrics = await asyncio.to_thread(Metrics)
+            try:
+                async with EsoWatch.open(
+                    EsoConfig(enabled=True, api_url=kubernetes.url), metrics
+                ) as watch:
+                    async with asyncio.timeout(10):
+                        while watch is None or not watch.connected:
+                            await asyncio.sleep(0.01)
+                    return (await metrics.render(""))[0]
+            finally:
+                await metrics.close()
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(once()).decode()
+
+
+def eso_metrics() -> Rows:
+    """The metrics that there are only while ExternalSecrets are watched."""
+    found: Rows = set()
+    for family in text_string_to_metric_families(eso_scrape()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = {label for sample in family.samples for label in sample.labels}
+        found.add((name, family.type, ", ".join(sorted(labels)) or "none"))
+    return {row for row in found if row[0].startswith("gl_")} - metrics()
+
+
+def eso_reasons() -> Rows:
+    """Each reason that is on such a scrape, whether it was met or not."""
+    return {
+        (sample.labels["reason"],)
+        for family in text_string_to_metric_families(eso_scrape())
+        if family.name == "gl_eso_watch_errors"
+        for sample in family.samples
+    }
 
 
 def process_metrics() -> Rows:

@@ -164,6 +164,16 @@ class AuditLog:
             self._last_error = "slow"
             raise AuditUnavailable from None
 
+    @property
+    def failures(self) -> int:
+        """Calls of `write` that failed since it was opened; from any thread."""
+        return self._failures
+
+    @property
+    def waiting(self) -> int:
+        """Records that were handed over and are not yet durable; from any thread."""
+        return self._waiting
+
     def reopen(self) -> None:
         """Go on in the file that has the path now: for after a rotation renamed the old one.
 

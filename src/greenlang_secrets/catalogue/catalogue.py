@@ -106,6 +106,11 @@ class Catalogue:
                 await asyncio.gather(*catalogue._tasks, return_exceptions=True)
                 await catalogue.updates.close()
 
+    @property
+    def usable(self) -> bool:
+        """Whether its database can be used now, as far as is known; from any thread."""
+        return self._database.gate.obstacle is None
+
     def ship(self, audit_log: Path) -> AuditShipping:
         """Copy an audit log from here on, in the background until the catalogue is closed.
 

@@ -28,6 +28,7 @@ from greenlang_secrets.catalogue.schema import migrate_own_file
 from greenlang_secrets.catalogue.transaction import Transaction
 from greenlang_secrets.errors import CatalogueUnavailable, ConfigurationError
 from greenlang_secrets.paths import Scope
+from greenlang_secrets.tracing import client_span
 
 __all__ = ["Database"]
 
@@ -61,6 +62,8 @@ class Database:
         self._engine = engine
         self._supervisor = supervisor
         self._under_way: set[asyncio.Task[Any]] = set()
+        host = config.url.host
+        self._attributes = {} if host is None else {"server.address": host}
         self._migrated = config.kind != "sqlite"
         self._failures = _failures(config)
         # A SQLite file has one writer. Those of this process take turns here, in order: at the
@@ -102,6 +105,10 @@ class Database:
             CatalogueUnavailable: at once while the database is known to be away, else within
                 the deadline. A transaction under way then may still have been committed.
         """
+        with client_span("catalogue.transaction", self._attributes, roots=False):
+            return await self._run(work, scope, writes=writes)
+
+    async def _run(self, work: Work[T], scope: Scope | None, *, writes: bool) -> T:
         self.gate.pass_through()
         try:
             return await self._in_time(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from greenlang_secrets.catalogue.rotation_consumers import RotationConsumers
+from greenlang_secrets.catalogue.rotation_gauges import RotationNumbers
 from greenlang_secrets.catalogue.rotation_history import RotationHistory
 from greenlang_secrets.catalogue.rotation_policies import PageOrder, RotationPolicies, page_mark
 
 __all__ = ["PageOrder", "RotationStore", "page_mark"]
 
 
-class RotationStore(RotationPolicies, RotationHistory, RotationConsumers):
-    """Policies with their standing and their clock, the history of runs, and consumers.
+class RotationStore(RotationPolicies, RotationHistory, RotationConsumers, RotationNumbers):
+    """Policies with their standing and their clock, the history of runs, consumers, and what gauges tell.
 
     Raises, in each method:
         CatalogueUnavailable: the database gives no answer in time.

@@ -51,6 +51,7 @@ class ShippingStats:
         forked: how often the log was another one than what was shipped: it ended before the
             last record, or had another at its number. Both are in the copy then.
         failing: the code of what is in the way, or None.
+        failures: tries that failed.
     """
 
     shipped: int = 0
@@ -61,6 +62,7 @@ class ShippingStats:
     missing: int = 0
     forked: int = 0
     failing: str | None = None
+    failures: int = 0
 
 
 class AuditShipping:
@@ -143,4 +145,4 @@ class AuditShipping:
     def _fail(self, code: str) -> None:
         if self._stats.failing != code:
             _log.warning("audit.shipping_failed", extra={"obstacle": code})
-        self._stats = replace(self._stats, failing=code)
+        self._stats = replace(self._stats, failing=code, failures=self._stats.failures + 1)

@@ -66,6 +66,7 @@ from greenlang_secrets.errors.engines import (
 from greenlang_secrets.errors.records import AuditUnavailable, CatalogueUnavailable
 from greenlang_secrets.errors.requests import (
     AccessDenied,
+    DenialReason,
     InvalidPath,
     InvalidRequest,
     InvalidSecret,
@@ -122,6 +123,7 @@ __all__ = [
     "CiphertextTooOld",
     "ConfigurationError",
     "Conflict",
+    "DenialReason",
     "InvalidPath",
     "InvalidRequest",
     "InvalidSecret",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from greenlang_secrets.errors.root import SecretsError
 
 __all__ = [
     "AccessDenied",
+    "DenialReason",
     "InvalidPath",
     "InvalidRequest",
     "InvalidSecret",
@@ -15,6 +18,10 @@ __all__ = [
     "ReservedName",
     "SecretTooLarge",
 ]
+
+
+DenialReason = Literal["permission", "tenant", "policy"]
+"""What denies: the caller lacks the permission, the scope is another tenant's, or Vault's policy."""
 
 
 class InvalidRequest(SecretsError):
@@ -73,10 +80,24 @@ class SecretTooLarge(InvalidRequest, ValueError):
 
 
 class AccessDenied(SecretsError):
-    """The caller's permissions or Vault's policy do not allow it; a retry will not help."""
+    """The caller's permissions or Vault's policy do not allow it; a retry will not help.
+
+    Attributes:
+        reason: which of them, for metrics; an answer does not tell.
+    """
 
     code = "permission_denied"
     text = "This principal may not do this."
+
+    def __init__(
+        self,
+        text: str | None = None,
+        *,
+        reason: DenialReason = "policy",
+        path: object | None = None,
+    ) -> None:
+        super().__init__(text, path=path)
+        self.reason: DenialReason = reason
 
 
 class PreconditionRequired(SecretsError):

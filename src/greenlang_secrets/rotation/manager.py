@@ -327,6 +327,6 @@ class RotationManager(Policies):
 
 def _check_force(context: TenantContext, reason: str | None) -> None:
     if Permission.ADMIN not in context.principal.permissions:
-        raise AccessDenied
+        raise AccessDenied(reason="permission")
     if reason is None or not reason.strip():
         raise InvalidRequest("Forcing a rotation needs a reason.")

@@ -32,6 +32,7 @@ class Step:
         state: where the rotation stands at that moment.
         error_code: why it failed.
         seconds: what it took; None before.
+        started_at: when the rotation began, in whosever hands it was then.
     """
 
     scope: Scope
@@ -45,6 +46,7 @@ class Step:
     state: RotationState
     error_code: str | None = None
     seconds: float | None = None
+    started_at: datetime | None = None
 
 
 OnStep = Callable[[Step], Awaitable[None] | None]

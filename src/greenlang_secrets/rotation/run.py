@@ -305,5 +305,6 @@ class Operation:
                 state=record.standing.state,
                 error_code=error_code,
                 seconds=seconds,
+                started_at=record.standing.started_at,
             )
         )

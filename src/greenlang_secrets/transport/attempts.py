@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from opentelemetry.trace import StatusCode
 
 from greenlang_secrets.telemetry import asked_vault
+from greenlang_secrets.tracing import client_span
 from greenlang_secrets.transport.latency import Latency
-from greenlang_secrets.transport.messages import Call, Failure, VaultResponse
+from greenlang_secrets.transport.messages import Call, Failure, VaultRequest, VaultResponse
 from greenlang_secrets.transport.nodes import Nodes
 from greenlang_secrets.transport.wire import Wire
 from greenlang_secrets.transport.written import Written
@@ -31,6 +35,7 @@ class Attempts:
         clock: Callable[[], float],
     ) -> None:
         self._wire = wire
+        self._hosts = [urlsplit(nodes.address(node)).hostname or "" for node in range(len(nodes))]
         self._nodes = nodes
         self._written = written
         self._latency = latency
@@ -51,7 +56,7 @@ class Attempts:
         asked_vault()
         self.in_flight += 1
         try:
-            outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+            outcome = await self._traced(call, node, index)
         finally:
             self.in_flight -= 1
         if isinstance(outcome, Failure):
@@ -69,6 +74,22 @@ class Attempts:
         elif outcome.ok and not request.reads:
             self._written.note(request.place, None)
         return outcome
+
+    async def _traced(self, call: Call, node: int, index: str | None) -> VaultResponse | Failure:
+        with client_span("vault.request", self._attributes(call.request, node)) as span:
+            outcome = await self._wire.attempt(call, self._nodes.address(node), index=index)
+            if isinstance(outcome, Failure):
+                span.set_status(StatusCode.ERROR, outcome.reason)
+            else:
+                span.set_attribute("http.response.status_code", outcome.status)
+        return outcome
+
+    def _attributes(self, request: VaultRequest, node: int) -> dict[str, str]:
+        return {
+            "http.request.method": request.method,
+            "server.address": self._hosts[node],
+            "vault.mount": request.mount,
+        }
 
     def _learn_from_failure(self, call: Call, node: int, failure: Failure) -> None:
         if failure.unsent or failure.reason == "sealed":

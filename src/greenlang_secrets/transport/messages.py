@@ -72,6 +72,14 @@ class VaultRequest:
         return self.path.place or (self.path.text.split("/", 1)[0],)
 
     @property
+    def mount(self) -> str:
+        """The mount it goes to, for spans: a configured name, and nothing of what lies below it."""
+        if self.path.place:
+            return self.path.place[0]
+        parts = self.path.text.split("/")
+        return "/".join(parts[: 2 if parts[0] == "auth" else 1])
+
+    @property
     def may_repeat(self) -> bool:
         """Whether an attempt of unknown outcome may be followed by another."""
         if self.repeatable is None:

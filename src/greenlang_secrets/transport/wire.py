@@ -22,6 +22,7 @@ import yarl
 
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import VaultProtocolError
+from greenlang_secrets.tracing import traceparent
 from greenlang_secrets.transport.certificates import Certificates
 from greenlang_secrets.transport.messages import Call, Failure, VaultRequest, VaultResponse
 from greenlang_secrets.transport.places import MAX_IN_FLIGHT
@@ -131,6 +132,8 @@ class Wire:
             headers["X-Vault-Wrap-TTL"] = str(request.wrap_ttl)
         if index is not None:
             headers["X-Vault-Index"] = index
+        if self._config.vault_traceparent and (parent := traceparent()) is not None:
+            headers["traceparent"] = parent
         data = None
         if request.body is not None:
             data = json.dumps(request.body, ensure_ascii=False).encode()

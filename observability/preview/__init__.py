@@ -1,0 +1,1 @@
+"""The dashboard as a picture, drawn without a Grafana from what a real Prometheus answers."""

@@ -7,7 +7,7 @@ from observability.dashboards.parts import EXTERNAL, OURS, About, Query, Row, co
 __all__ = ["row"]
 
 DAY = 86_400
-HOUR = 3_600
+MINUTE = 60
 
 
 def row() -> Row:
@@ -22,7 +22,7 @@ def row() -> Row:
             unit="s",
         ),
         Query(f"min by (secret_type) (gl_vault_lease_ttl_seconds{{{OURS}}})", "{{secret_type}}"),
-        steps=((0, "red"), (HOUR, "orange"), (6 * HOUR, "green")),
+        steps=((-1.0, "red"), (5 * MINUTE, "orange"), (15 * MINUTE, "green")),
     )
     share = lines(
         About(

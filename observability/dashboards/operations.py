@@ -19,13 +19,13 @@ def row() -> Row:
         About(
             id=301,
             title="Rate by operation",
-            shows="Operations on secrets each second, those answered from the cache among them.",
+            shows="Operations on secrets each second, those answered from the cache among them; without those that nobody does.",
             normal="Follows the load; reads are nearly all of it.",
             runbooks=("SecretsOperationFailures", "RateLimitStorm"),
             unit="ops",
         ),
         Query(
-            f"sum by (operation) (rate(gl_secrets_operations_total{{{_CHOSEN}}}[$__rate_interval]))",
+            f"sum by (operation) (rate(gl_secrets_operations_total{{{_CHOSEN}}}[$__rate_interval])) > 0",
             "{{operation}}",
         ),
     )
@@ -46,6 +46,8 @@ def row() -> Row:
         colours={
             "ok": "green",
             "stale": "yellow",
+            "not_found": "blue",
+            "conflict|invalid": "orange",
             "denied|rate_limited": "purple",
             "unavailable|timeout|error": "red",
         },
@@ -143,7 +145,7 @@ def row() -> Row:
         About(
             id=308,
             title="Denied by secret type",
-            shows="Operations that permissions or Vault's policies forbid, by the type of the secret, in 5 minutes.",
+            shows="Operations that permissions in the library or Vault's policies forbid, by the type of the secret, in 5 minutes. What the API refuses before, by the bearer, is in the panel beside.",
             normal="Below 10, where an alert fires.",
             runbooks=("SecretAccessDenied",),
             unit="short",

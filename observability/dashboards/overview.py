@@ -17,7 +17,7 @@ from observability.dashboards.parts import (
 __all__ = ["row"]
 
 DAY = 86_400
-HOUR = 3_600
+MINUTE = 60
 
 
 def row() -> Row:
@@ -103,14 +103,14 @@ def row() -> Row:
             id=106,
             title="Shortest lease",
             shows="How long the lease that ends first is still good, the service's own login among them.",
-            normal="Above 1 h where leases are granted for longer; short ones are renewed in time.",
+            normal="Above 15 min: a lease of 1 h is renewed with 20 min left.",
             runbooks=("LeaseExpiringCritical",),
             unit="s",
             width=4,
             height=4,
         ),
         Query(f"min(gl_vault_lease_ttl_seconds{{{OURS}}})"),
-        steps=((0, "red"), (HOUR, "orange"), (6 * HOUR, "green")),
+        steps=((-1.0, "red"), (5 * MINUTE, "orange"), (15 * MINUTE, "green")),
     )
     certificate = number(
         About(

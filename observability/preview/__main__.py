@@ -21,6 +21,7 @@ import anyio.to_thread
 
 from observability.dashboards.reading import ReadPanel, document, panels
 from observability.preview.asking import Answer, Span, ask, ask_range
+from observability.preview.cluster import played_cluster
 from observability.preview.drawing import Mark, draw
 from observability.preview.exceptions import EXCEPTIONS
 from observability.preview.stack import SCRAPE_SECONDS, development_stack, scraping
@@ -68,7 +69,11 @@ def missing(answers: Sequence[Answer]) -> Sequence[tuple[ReadPanel, str]]:
 
 
 async def _with_a_stack(path: Path, seconds: float) -> Sequence[Answer]:
-    async with development_stack(os.environ) as stack, scraping(stack) as prometheus:
+    async with (
+        played_cluster() as cluster,
+        development_stack({**os.environ, **cluster}) as stack,
+        scraping(stack) as prometheus,
+    ):
         began = time.time()
         _say(f"Working for {seconds:g} s ...")
         counted = await work(stack, seconds=seconds)

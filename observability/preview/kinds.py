@@ -20,7 +20,7 @@ from observability.preview.units import say
 
 __all__ = ["KINDS", "OVER_TIME"]
 
-_LEGEND: Final = 12  # names; beyond it they would cover the panel
+_LEGEND: Final = 9  # names, of the series with the highest peaks: more would leave the panel
 
 
 def _defaults(panel: ReadPanel) -> Mapping[str, Any]:
@@ -47,6 +47,7 @@ def _over_time(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(_clock))
     axes.tick_params(labelsize=6, colors=FAINT, length=2)
+    axes.set_axisbelow(b=True)
     axes.grid(visible=True, linewidth=0.3, color="#e3e6e8")
     for side in axes.spines.values():
         side.set_visible(False)
@@ -60,8 +61,9 @@ def _timeseries(axes: Axes, answer: Answer) -> None:
     panel = answer.panel
     custom = _defaults(panel).get("custom", {})
     stacked = custom.get("stacking", {}).get("mode") == "normal"
-    right = [each for each in answer.series if override(panel, each.name, "unit")]
-    left = [each for each in answer.series if each not in right]
+    series = sorted(answer.series, key=_peak, reverse=not stacked)
+    right = [each for each in series if override(panel, each.name, "unit")]
+    left = [each for each in series if each not in right]
     _over_time(axes)
     handles: list[Any] = []
     if stacked:
@@ -72,7 +74,7 @@ def _timeseries(axes: Axes, answer: Answer) -> None:
     # As axisSoftMin: from 0 on, with some air above; a line at 0 is to be seen, too.
     low, high = axes.get_ylim()
     flat = all(value == 0 for each in left for value in each.values if not math.isnan(value))
-    axes.set_ylim((0, 1) if flat else (min(low, 0), max(high, 0)))
+    axes.set_ylim((-0.03, 1) if flat else (min(low, -0.02 * high), max(high, 0)))
     if right:
         second = axes.twinx()
         second.tick_params(labelsize=6, colors=FAINT, length=2)
@@ -85,10 +87,8 @@ def _timeseries(axes: Axes, answer: Answer) -> None:
         second.set_ylim(bottom=0)
     if custom.get("thresholdsStyle", {}).get("mode") == "dashed":
         _across(axes, panel)
-    names = [each.get_label() for each in handles]
     axes.legend(
-        handles[:_LEGEND],
-        names[:_LEGEND],
+        handles=handles[:_LEGEND],
         loc="upper center",
         bbox_to_anchor=(0.5, -0.1),
         ncols=3,
@@ -98,6 +98,10 @@ def _timeseries(axes: Axes, answer: Answer) -> None:
         columnspacing=1.0,
         labelcolor=INK,
     )
+
+
+def _peak(series: Series) -> float:
+    return max((value for value in series.values if not math.isnan(value)), default=0.0)
 
 
 def _line(axes: Axes, panel: ReadPanel, series: Series, index: int) -> Any:

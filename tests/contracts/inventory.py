@@ -421,7 +421,7 @@ def eso_metrics() -> Rows:
         name = family.name + ("_total" if family.type == "counter" else "")
         labels = {label for sample in family.samples for label in sample.labels}
         found.add((name, family.type, ", ".join(sorted(labels)) or "none"))
-    return {row for row in found if row[0].startswith("gl_")} - metrics()
+    return {row for row in found if row[0].startswith("gl_")} - _metrics()
 
 
 def eso_reasons() -> Rows:

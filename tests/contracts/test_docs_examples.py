@@ -296,7 +296,7 @@ def _unknown_in(words: list[str]) -> Iterator[str]:
 
 def _unknown_make(words: list[str]) -> Iterator[str]:
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for word in words:
         if word.startswith("ARGS="):
             if words[0] == "dev":

@@ -31,6 +31,15 @@ def test_wait_is_drawn_between_nothing_and_the_ceiling():
     assert waits == pytest.approx([0.025, 0.025, 0.15])
 
 
+def test_who_nobody_waits_for_may_take_longer():
+    """First and longest wait can be said: a watch in the background begins at half a second."""
+    backoff = Backoff(lambda: 1.0, first=0.5, longest=3.0)
+
+    waits = [backoff.next() for _ in range(5)]
+
+    assert waits == pytest.approx([0.5, 1.0, 2.0, 3.0, 3.0])
+
+
 def test_wait_is_never_quite_nothing():
     """A millisecond at least passes, so that a failing loop cannot spin."""
     assert Backoff(lambda: 0.0).next() == 0.001

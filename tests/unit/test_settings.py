@@ -32,3 +32,11 @@ def test_a_state_folder_that_cannot_be_said_is_refused(environ, text):
     """A relative path would be another folder for each working directory."""
     with pytest.raises(ConfigurationError, match=text):
         Settings(environ).state_dir()
+
+
+def test_what_kubernetes_sets_is_read_by_its_own_name():
+    """Without our prefix, and empty is not set."""
+    settings = Settings({"KUBERNETES_SERVICE_HOST": " 10.0.0.1 ", "KUBERNETES_SERVICE_PORT": ""})
+
+    assert settings.kubernetes("SERVICE_HOST") == "10.0.0.1"
+    assert settings.kubernetes("SERVICE_PORT") is None

@@ -1,8 +1,9 @@
 """``make bench``: the candidates in turn, run by run, and one table of ratios.
 
 What is measured is the client's CPU time per read (`time.process_time`), because the
-server shares the machine; for the audit log, the wall's time per record. Each round runs every candidate once, in a new order, so that a
-slow moment hits all of them; a ratio is taken within its round.
+server shares the machine; for the audit log, the wall's time per record; for metrics, the CPU's
+per read and per scrape. Each round runs every candidate once, in a new order, so that a slow moment
+hits all of them; a ratio is taken within its round.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import aiohttp
 
 import greenlang_secrets as gs
 from benchmarks.audit import BARE, audited
+from benchmarks.metrics import FEW, UNCOUNTED, counted, scraped
 from greenlang_secrets.testing import OpenBaoServer
 
 Candidate = Callable[[int], Awaitable[None]]
@@ -129,12 +131,22 @@ async def run(rounds: int, scale: float) -> list[dict[str, object]]:
             await secrets.put("database/postgresql", {"username": "app", "password": "x" * 40})
             await secrets.for_tenant("acme").put("api-keys/stripe", {"key": "x" * 40})
             hot = await measure(cached(secrets), rounds, max(1, int(50_000 * scale)))
+            async with counted(secrets) as candidates:
+                told = await measure(candidates, rounds, max(1, int(45_000 * scale)))
+            async with scraped(secrets) as candidates:
+                scrapes = await measure(candidates, rounds, max(1, int(20 * scale)))
             away = await measure(cold(secrets, session, server), rounds, max(1, int(300 * scale)))
     async with audited() as candidates:
         # A multiple of a hundred, which is how many writers share it.
         records = max(1, int(5 * scale)) * 100
         kept = await measure(candidates, rounds, records, clock=time.perf_counter)
-    return rows("dict with clock", hot) + rows("aiohttp", away) + rows(BARE, kept)
+    return (
+        rows("dict with clock", hot)
+        + rows(UNCOUNTED, told)
+        + rows(FEW, scrapes)
+        + rows("aiohttp", away)
+        + rows(BARE, kept)
+    )
 
 
 def main() -> int:

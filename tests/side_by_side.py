@@ -4,7 +4,7 @@ Scenarios mostly wait, for a token to end or a leader to be elected, while other
 Each process has servers of its own and shares nothing: no test is moved between folders, the
 tests of one folder run one after the other, and ``pytest`` in one process runs the same tests.
 
-Many tests have to do with time, and two processes take each other's. So up to three tests that
+Many tests have to do with time, and two processes take each other's. So up to eight tests that
 fail are run once more, alone, when all have ended: what fails then too is a failure. What passes
 then is named, both here and in the log, and is a test to be mended or a race to be found.
 """
@@ -30,7 +30,7 @@ PYTEST = [sys.executable, "-m", "coverage", "run", "-m", "pytest"]
 
 LONGEST_FIRST = ("scenarios", "api", "integration", "unit", "contracts", "properties")
 AT_ONCE = 2
-MOST_AGAIN = 3
+MOST_AGAIN = 8
 """Tests that may run a second time: more than these are no accident."""
 TESTS_FAILED = 1  # pytest's exit code; other ones say that it did not run as it should
 

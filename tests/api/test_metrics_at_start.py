@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from api.live import Api, running
 from greenlang_secrets.config import AuthConfig
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.config import ApiConfig
+from observability.tools import tool
 
 SEVEN = {
     "gl_secrets_operations_total": {"operation", "secret_type", "result"},
@@ -104,3 +106,29 @@ async def test_no_name_of_a_scope_is_in_a_scrape(new_api: Api) -> None:
 
     assert "otel_scope" not in text
     assert len(re.findall(r"^target_info{", text, re.MULTILINE)) == 1
+
+
+def linted(text: bytes) -> tuple[int, str]:
+    """What `promtool check metrics` says of an exposition."""
+    done = subprocess.run(
+        [tool("promtool"), "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    return done.returncode, done.stderr.decode()
+
+
+async def test_promtool_finds_no_fault_in_a_scrape(new_api: Api) -> None:
+    """Names, types and units are as Prometheus wants them."""
+    scrape = (await new_api.ask("GET", "/metrics")).body
+
+    assert await asyncio.to_thread(linted, scrape) == (0, "")
+
+
+async def test_promtool_finds_a_counter_without_its_suffix(new_api: Api) -> None:
+    """The control: one line more, of a counter that is not named as one."""
+    scrape = (await new_api.ask("GET", "/metrics")).body
+    wrong = b"# HELP gl_wrong What is wrong.\n# TYPE gl_wrong counter\ngl_wrong 1\n"
+
+    code, said = await asyncio.to_thread(linted, scrape + wrong)
+
+    assert code == 3
+    assert "gl_wrong" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from greenlang_secrets_api.answers import Answer
 from greenlang_secrets_api.correlation import Correlation
 from greenlang_secrets_api.endpoints import PUBLIC, Call, Endpoint, EndpointTable, Noted, RateClass
 from greenlang_secrets_api.logs import JsonFormatter
+from greenlang_secrets_api.metrics import Metrics
 from greenlang_secrets_api.preconditions import Tags
 from greenlang_secrets_api.problems import ProblemError
 from greenlang_secrets_api.targets import Kind, Target
@@ -117,11 +119,23 @@ class Wire:
         self.sent.append(message)
 
 
-SCOPE: Scope = {"type": "http", "method": "GET", "headers": []}
+@pytest.fixture
+def scope() -> Iterator[Scope]:
+    """A request of an application whose lifespan has begun."""
+    metrics = Metrics()
+    yield {
+        "type": "http",
+        "method": "GET",
+        "path": "/x",
+        "raw_path": b"/x",
+        "headers": [],
+        "state": {"metrics": metrics},
+    }
+    metrics.provider.shutdown()
 
 
 async def test_an_unforeseen_error_is_a_problem_and_a_line_without_its_text(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, scope: Scope
 ) -> None:
     """500 with a fixed text; the log has the class and the place."""
 
@@ -130,7 +144,7 @@ async def test_an_unforeseen_error_is_a_problem_and_a_line_without_its_text(
 
     wire = Wire()
     with caplog.at_level(logging.INFO):
-        await Correlation(broken)(dict(SCOPE), wire.receive, wire.send)
+        await Correlation(broken)(scope, wire.receive, wire.send)
 
     assert wire.sent[0]["status"] == 500
     assert json.loads(wire.sent[1]["body"])["code"] == "internal"
@@ -142,7 +156,7 @@ async def test_an_unforeseen_error_is_a_problem_and_a_line_without_its_text(
 
 
 async def test_an_error_after_the_answer_began_ends_the_connection(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, scope: Scope
 ) -> None:
     """Nothing else can be said; the server closes, and the error's text stays here."""
 
@@ -152,7 +166,7 @@ async def test_an_error_after_the_answer_began_ends_the_connection(
 
     wire = Wire()
     with pytest.raises(ConnectionAbortedError):
-        await Correlation(broken, access_log=False)(dict(SCOPE), wire.receive, wire.send)
+        await Correlation(broken, access_log=False)(scope, wire.receive, wire.send)
 
     assert len(wire.sent) == 1
     assert "hunter2" not in caplog.text

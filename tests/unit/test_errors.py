@@ -209,7 +209,12 @@ def test_every_class_is_exported():
     """What may be raised may be caught: each class is in `__all__`."""
     names = {cls.__name__ for cls in classes_below(SecretsError)}
 
-    assert set(errors.__all__) == names | {"ObjectKind", "RotationFailure", "UnavailableReason"}
+    assert set(errors.__all__) == names | {
+        "DenialReason",
+        "ObjectKind",
+        "RotationFailure",
+        "UnavailableReason",
+    }
 
 
 def test_table_of_codes_is_complete():

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import anyio
 import pytest
 from opentelemetry.metrics import Observation
 
@@ -726,7 +728,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         if seconds == LONG:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr("greenlang_secrets_api.eso_watch.anyio.sleep", sleep)
+    # In this module alone: a service in another thread sleeps too.
+    of_the_watch = SimpleNamespace(sleep=sleep, move_on_after=anyio.move_on_after)
+    monkeypatch.setattr("greenlang_secrets_api.eso_watch.anyio", of_the_watch)
     return found
 
 

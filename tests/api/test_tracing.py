@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from api.conftest import mount_kv
@@ -19,8 +20,9 @@ from api.issuer import Issuer
 from api.processes import ended, process, started
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.tracing import tracer
-from greenlang_secrets_api.trace_export import FLUSH_WITHIN, exporting
+from greenlang_secrets_api.trace_export import FLUSH_WITHIN, exporting, is_wanted
 from support.otlp import receiver, values
+from support.recorded import recorded
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -58,7 +60,8 @@ async def test_a_read_is_one_trace_from_the_caller_to_vault(
     status, _ = await vault_server.request("POST", listed, {"hmac": False})
     assert status in {200, 204}
     with receiver() as otlp:
-        config = traced(environment, otlp.url, GREENLANG_SECRETS_VAULT_TRACEPARENT="true")
+        passes = {"GREENLANG_SECRETS_VAULT_TRACEPARENT": "true"}
+        config = traced(environment, otlp.url, OTEL_SERVICE_NAME="shop-secrets", **passes)
         async with process(config) as child:
             api = await started(child)
             body = {"data": {"k": "v"}, "type": "api_key"}
@@ -71,6 +74,7 @@ async def test_a_read_is_one_trace_from_the_caller_to_vault(
         spans = [span for span in otlp.spans if span.trace_id.hex() == TRACE]
 
     assert reply.status == 200
+    assert {each["service.name"] for each in otlp.resources} == {"shop-secrets"}
     [server] = [span for span in spans if span.kind == Span.SPAN_KIND_SERVER]
     assert (server.name, server.parent_span_id.hex()) == (READ, CALLER)
     assert values(server.attributes) == {
@@ -175,13 +179,17 @@ async def test_a_failure_is_told_by_its_code(
 async def test_without_a_provider_callers_spans_are_passed_on(
     environment: dict[str, str], issuer: Issuer, vault_server: Any, path: str
 ) -> None:
-    """Without the OTEL_* variables Vault is told of the caller's own span, if that is configured, and
-    of none otherwise.
+    """Without the OTEL_* variables Vault is told of the caller's own span, if that is configured; its
+    audit log tells of it once the header is listed there.
     """
     listed = "sys/config/auditing/request-headers/traceparent"
-    await vault_server.request("POST", listed, {"hmac": False})
     told = {}
-    for setting in ("true", "false"):
+    for when, setting, method in (
+        ("passed on", "true", "POST"),
+        ("not passed on", "false", "POST"),
+        ("not listed", "true", "DELETE"),
+    ):
+        await vault_server.request(method, listed, {"hmac": False} if method == "POST" else None)
         config = {**environment, "GREENLANG_SECRETS_VAULT_TRACEPARENT": setting}
         mark = await vault_server.audit_mark()
         async with process(config) as child:
@@ -190,49 +198,72 @@ async def test_without_a_provider_callers_spans_are_passed_on(
             await api.ask("GET", path, issuer.tenant("acme"), headers=SENT)
 
             await stop(child)
-        told[setting] = {
+        told[when] = {
             header
             for entry in await vault_server.audit_entries(since=mark)
             for header in (entry["request"].get("headers") or {}).get("traceparent", ())
         }
 
-    assert told == {"true": {SENT["traceparent"]}, "false": set()}
+    assert told == {
+        "passed on": {SENT["traceparent"]},
+        "not passed on": set(),
+        "not listed": set(),
+    }
 
 
-async def test_a_receiver_that_is_away_holds_nothing_up(
+async def test_a_receiver_that_is_mute_holds_nothing_up(
     environment: dict[str, str], issuer: Issuer, path: str
 ) -> None:
-    """With spans that nobody takes the service answers as ever, and ends in time."""
-    gone = traced(environment, "http://127.0.0.1:9")
-    async with process(gone) as child:
-        api = await started(child)
+    """With spans that nobody takes the service answers as ever, and ends in time: the exporter alone
+    would wait for 10 s.
+    """
 
-        reply = await api.ask("GET", path, issuer.tenant("acme"))
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
 
-        began = time.monotonic()
-        await stop(child)
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with process(traced(environment, f"http://127.0.0.1:{port}")) as child:
+            api = await started(child)
 
-    assert reply.status == 404
-    assert time.monotonic() - began < 2 * FLUSH_WITHIN
+            reply = await api.ask("GET", path, issuer.tenant("acme"))
+
+            child.send_signal(signal.SIGTERM)
+            code, errors = await ended(child)
+
+    assert (reply.status, code) == (404, 0)
+    assert '"trace.not_flushed"' in errors
+    assert FLUSH_WITHIN < 10
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "said"),
-    [
-        ("OTEL_TRACES_EXPORTER", "zipkin", "use otlp or none"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "use http/protobuf"),
-    ],
-)
-async def test_what_cannot_be_exported_is_said_at_the_start(
-    environment: dict[str, str], variable: str, value: str, said: str
-) -> None:
+async def test_what_cannot_be_exported_is_said_at_the_start(environment: dict[str, str]) -> None:
     """The service does not begin, and one sentence names the variable and what to set."""
-    config = traced(environment, "http://127.0.0.1:9", **{variable: value})
+    config = traced(environment, "http://127.0.0.1:9", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     async with process(config) as child:
         code, errors = await ended(child)
 
     assert code == 2
-    assert errors.splitlines()[-1].startswith(f"error: {variable} is {value!r}; {said}")
+    said = "error: OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc'; use http/protobuf, whose port is"
+    assert errors.splitlines()[-1].startswith(said)
+
+
+def test_what_is_asked_for_is_told_by_the_variables() -> None:
+    """An endpoint, or the exporter's name; another exporter than there is is refused."""
+    endpoint = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces"}
+
+    assert is_wanted(endpoint)
+    assert is_wanted({"OTEL_TRACES_EXPORTER": "otlp"})
+    assert is_wanted({**endpoint, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"})
+    with pytest.raises(ConfigurationError, match="OTEL_TRACES_EXPORTER is 'zipkin'; use otlp"):
+        is_wanted({**endpoint, "OTEL_TRACES_EXPORTER": "zipkin"})
+
+
+async def test_a_provider_that_is_set_stays() -> None:
+    """An application that makes its own spans keeps them: nothing is set or shut down."""
+    with recorded() as (provider, _):
+        async with exporting({"OTEL_TRACES_EXPORTER": "otlp"}):
+            assert trace.get_tracer_provider() is provider
 
 
 async def test_a_missing_extra_is_said_at_the_start(

@@ -48,8 +48,8 @@ def row() -> Row:
         About(
             id=403,
             title="Oldest stale value",
-            shows="For how long the oldest value that is served stale has not been looked at in Vault.",
-            normal="0. After 300 s such a value is not served any more, and reads fail.",
+            shows="The age of the oldest value that was served stale in the last one to two minutes; it grows on for as long after Vault is back.",
+            normal="0. With 300 s a value is not served any more, and reads of it fail.",
             runbooks=("ServingStaleSecrets",),
             unit="s",
         ),

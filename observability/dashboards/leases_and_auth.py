@@ -6,7 +6,7 @@ from observability.dashboards.parts import EXTERNAL, OURS, About, Query, Row, co
 
 __all__ = ["row"]
 
-DAY = 86_400
+HOUR = 3_600
 MINUTE = 60
 
 
@@ -72,7 +72,7 @@ def row() -> Row:
             id=505,
             title="Certificate countdown",
             shows="How long each certificate that is rotated here is still good; those that end first.",
-            normal="Above 14 days, or above a quarter of its life where that is shorter.",
+            normal="Above a quarter of its life, where it is renewed at the latest. Colours are for the shortest in use, 72 h: 18 h are a quarter.",
             runbooks=("CertificateExpiring", "CertificateExpiringCritical"),
             unit="s",
         ),
@@ -80,7 +80,7 @@ def row() -> Row:
             f"bottomk(10, min by (certificate) (gl_certificate_expiry_timestamp_seconds{{{EXTERNAL}}}) - time())",
             "{{certificate}}",
         ),
-        steps=((0, "red"), (7 * DAY, "orange"), (14 * DAY, "green")),
+        steps=((-1e9, "red"), (4 * HOUR, "orange"), (18 * HOUR, "green")),
     )
     principals = lines(
         About(

@@ -16,7 +16,7 @@ from observability.dashboards.parts import (
 
 __all__ = ["row"]
 
-DAY = 86_400
+HOUR = 3_600
 MINUTE = 60
 
 
@@ -117,14 +117,14 @@ def row() -> Row:
             id=107,
             title="Next certificate expiry",
             shows="How long the certificate that ends first is still good, of those that are rotated here.",
-            normal="Above 14 days, or above a quarter of its life where that is shorter.",
+            normal="Above a quarter of its life, where it is renewed at the latest. Colours are for the shortest in use, 72 h: 18 h are a quarter.",
             runbooks=("CertificateExpiring", "CertificateExpiringCritical"),
             unit="s",
             width=4,
             height=4,
         ),
         Query(f"min(gl_certificate_expiry_timestamp_seconds{{{EXTERNAL}}}) - time()"),
-        steps=((-1e9, "red"), (7 * DAY, "orange"), (14 * DAY, "green")),
+        steps=((-1e9, "red"), (4 * HOUR, "orange"), (18 * HOUR, "green")),
     )
     return Row(
         id=100,

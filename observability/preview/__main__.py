@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from observability.dashboards.reading import ReadPanel, document, panels
 from observability.preview.asking import Answer, Span, ask, ask_range
 from observability.preview.cluster import played_cluster
 from observability.preview.drawing import Mark, draw
-from observability.preview.exceptions import EXCEPTIONS
+from observability.preview.exceptions import EXCEPTIONS, WITHOUT_WATCH
 from observability.preview.stack import SCRAPE_SECONDS, development_stack, scraping
 from observability.workload import SECONDS, work
 
@@ -58,13 +58,15 @@ async def _mark(base: str, annotation: Mapping[str, Any], span: Span) -> Mark:
     return annotation["name"], annotation["iconColor"], sorted(set(begun))
 
 
-def missing(answers: Sequence[Answer]) -> Sequence[tuple[ReadPanel, str]]:
+def missing(
+    answers: Sequence[Answer], excused: Collection[tuple[int, str]] = EXCEPTIONS
+) -> Sequence[tuple[ReadPanel, str]]:
     """Return the queries, by panel and letter, that have no data and no excuse."""
     return [
         (answer.panel, letter)
         for answer in answers
         for letter in answer.silent
-        if (answer.panel.id, letter) not in EXCEPTIONS
+        if (answer.panel.id, letter) not in excused
     ]
 
 
@@ -113,7 +115,8 @@ def main() -> int:
     else:
         draws = partial(_with_a_stack, chosen.output, chosen.seconds)
     answers = anyio.run(draws)
-    without = missing(answers)
+    excused = {**EXCEPTIONS, **WITHOUT_WATCH} if chosen.prometheus else EXCEPTIONS
+    without = missing(answers, excused)
     _say(f"{len(answers)} panels drawn into {chosen.output}")
     for panel, letter in without:
         _say(f"no data: {panel.row} / {panel.title} ({panel.id} {letter})")

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from observability.dashboards.reading import Cell, ReadPanel
 from observability.preview.asking import Answer, Span
 from observability.preview.colours import FAINT, INK, named
-from observability.preview.exceptions import EXCEPTIONS
+from observability.preview.exceptions import EXCEPTIONS, WITHOUT_WATCH
 from observability.preview.kinds import KINDS, OVER_TIME
 
 __all__ = ["Mark", "draw"]
@@ -153,7 +153,7 @@ class _Page:
 
     def _nothing(self, axes: Axes, panel: ReadPanel) -> None:
         axes.axis("off")
-        excused = all((panel.id, target.letter) in EXCEPTIONS for target in panel.targets)
+        excused = all(_excused(panel, target.letter) for target in panel.targets)
         axes.text(
             0.5,
             0.5,
@@ -166,7 +166,7 @@ class _Page:
         )
 
     def _partly(self, panel: ReadPanel, silent: Sequence[str]) -> None:
-        excused = all((panel.id, letter) in EXCEPTIONS for letter in silent)
+        excused = all(_excused(panel, letter) for letter in silent)
         cell = panel.cell
         x, y = self._at(cell.x + cell.width - 0.6, cell.y + 0.62)
         self._figure.text(
@@ -178,6 +178,10 @@ class _Page:
             va="center",
             ha="right",
         )
+
+
+def _excused(panel: ReadPanel, letter: str) -> bool:
+    return (panel.id, letter) in {**EXCEPTIONS, **WITHOUT_WATCH}
 
 
 def _inside(panel: ReadPanel) -> tuple[float, float, float, float]:

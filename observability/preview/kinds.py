@@ -84,7 +84,7 @@ def _timeseries(axes: Axes, answer: Answer) -> None:
         second.yaxis.set_major_formatter(FuncFormatter(lambda value, _: say(value, unit)))
         place = len(left)
         handles += [_line(second, panel, each, place + index) for index, each in enumerate(right)]
-        second.set_ylim(bottom=0)
+        second.set_ylim(0, max(1.0, second.get_ylim()[1]))
     if custom.get("thresholdsStyle", {}).get("mode") == "dashed":
         _across(axes, panel)
     axes.legend(

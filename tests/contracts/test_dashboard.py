@@ -20,7 +20,7 @@ from observability import external_metrics
 from observability.alert_rules import ALERTS, LINKS, RECORDING, alerting
 from observability.dashboards import dashboard
 from observability.dashboards.reading import Cell, ReadPanel, document, panels, put_in
-from observability.preview.exceptions import EXCEPTIONS
+from observability.preview.exceptions import EXCEPTIONS, WITHOUT_WATCH
 from observability.yaml_files import load
 
 ROWS = ["Overview", "Vault", "Operations", "Cache", "Leases and auth", "Rotation", "ESO", "API"]
@@ -274,7 +274,7 @@ def excused() -> list[tuple[str, ...]]:
     titles = {panel.id: panel.title for panel in drawn()}
     return [
         (str(id_), titles[id_], letter, why.replace("`", ""))
-        for (id_, letter), why in EXCEPTIONS.items()
+        for (id_, letter), why in {**WITHOUT_WATCH, **EXCEPTIONS}.items()
     ]
 
 

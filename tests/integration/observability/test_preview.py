@@ -40,7 +40,7 @@ async def test_every_panel_is_drawn_and_what_is_empty_is_named(tmp_path):
     assert height > width
     assert len(answers) >= 24
     assert ("Memory", "A") in without
-    assert ("Sync status", "A") not in without
+    assert ("Operator's own view", "A") not in without
 
 
 async def test_a_prometheus_that_is_not_there_is_said(tmp_path):

@@ -15,6 +15,7 @@ from contracts.markdown import ROOT, rows, section
 from contracts.promql import grouped
 from contracts.rules import (
     FOLDER,
+    WITHIN,
     alerts,
     expressions,
     names,
@@ -59,6 +60,7 @@ def test_promtool_finds_a_broken_rule(tmp_path: Path) -> None:
     assert "VaultSealed" in checked.stderr
 
 
+@pytest.mark.timeout(WITHIN + 20)
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
 def test_every_case_holds(path: Path) -> None:
     """Alerts fire and stay silent as the cases say, with these labels and these words."""

@@ -334,8 +334,8 @@ async def test_issued_certificates_are_counted(secrets, pki):
     with pytest.raises(gs.VaultRefused):
         await secrets.certificate("mtls", common_name="elsewhere.org", mount=pki)
 
-    assert secrets.tally.operations["read", "certificate", "ok"] == 1
-    assert secrets.tally.operations["read", "certificate", "error"] == 1
+    assert secrets.tally.operations["issue", "certificate", "ok"] == 1
+    assert secrets.tally.operations["issue", "certificate", "error"] == 1
 
 
 async def test_stored_certificate_is_read_from_its_fields(secrets, pki):

@@ -75,7 +75,7 @@ async def test_each_check_comes_before_the_next(
     ]
     asked = await vault_server.audit_requests(mark)
     asked_for = [where for _, where in asked if where.startswith("kv-")]
-    assert [where for where in asked_for if "/_service/" not in where] == []  # but its own canary
+    assert [where for where in asked_for if "/_service/" not in where] == []  # but its own keys
 
 
 async def test_the_control_reaches_vault(

@@ -123,11 +123,11 @@ class Dispatch:
 
     async def _perform(self, asked: _Asked, record: AuditedRequest | None = None) -> Answer:
         endpoint, query, headers = asked.endpoint, asked.query, asked.scope["headers"]
-        context = None if asked.principal is None else _context(asked.principal, query)
-        if record is not None and context is not None:
-            record.scope = context.scope
-        if not endpoint.allows(context):
-            raise AccessDenied(reason="permission")
+        try:
+            context = _allowed(asked, record)
+        except AccessDenied:  # by us: the library, which counts what it denies, was not asked
+            asked.scope["state"]["service"].tally.count_refused(endpoint.action)
+            raise
         check_accept(headers)
         document: Mapping[str, object] = {}
         if endpoint.takes_body is not None:
@@ -242,6 +242,20 @@ def _rotates(asked: _Asked) -> bool:
     if asked.target.kind is not Kind.ROTATE or principal is None:
         return False
     return asked.endpoint.allows(TenantContext(principal=principal, scope=principal.home))
+
+
+def _allowed(asked: _Asked, record: AuditedRequest | None) -> TenantContext | None:
+    """Return where it is done; None for a caller who need not say who it is.
+
+    Raises:
+        AccessDenied: it is not the caller's to do, or not there.
+    """
+    context = None if asked.principal is None else _context(asked.principal, asked.query)
+    if record is not None and context is not None:
+        record.scope = context.scope
+    if not asked.endpoint.allows(context):
+        raise AccessDenied(reason="permission")
+    return context
 
 
 def _context(principal: Principal, query: Mapping[str, str]) -> TenantContext:

@@ -192,6 +192,33 @@ async def test_denials_are_told_by_why_and_of_how_many(
     assert value(text, "gl_secrets_denied_principals") == 2
 
 
+async def test_an_operation_that_a_bearer_may_not_do_is_counted_as_denied(
+    app: InProcess, issuer: Issuer, path: str
+) -> None:
+    """As one that the library denies is: dashboards and alerts ask there. What is allowed, and what
+    is no operation on secrets, adds none.
+    """
+    operations = "gl_secrets_operations_total"
+    reader = bearer(issuer.tenant("acme", "secrets:read"))
+    before = await scrape(app)
+
+    await app.ask("DELETE", path, [reader])
+    await app.ask("GET", f"{path}?tenant=globex", [reader])
+    await app.ask("GET", path, [reader])
+    status = await app.ask("GET", "status", [reader])
+
+    after = await scrape(app)
+    assert status.status == 403
+    grown = {
+        operation: value(after, operations, operation=operation, result="denied")
+        - value(before, operations, operation=operation, result="denied")
+        for operation in ("delete", "read")
+    }
+    assert grown == {"delete": 1, "read": 1}
+    total = value(after, operations, result="denied") - value(before, operations, result="denied")
+    assert total == 2
+
+
 async def test_what_vaults_policy_forbids_is_told_apart(
     vault_server: Any, mount: str, api_config: Any, issuer: Issuer, path: str
 ) -> None:

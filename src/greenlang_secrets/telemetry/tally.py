@@ -6,6 +6,7 @@ leaves its totals behind, so that no counter ever falls.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -98,6 +99,11 @@ class Tally:
         """Count one operation."""
         self.operations[action.value, type_label(type_), result.value] += 1
 
+    def count_refused(self, action: Action) -> None:
+        """Count an operation that was denied before the library was asked for it."""
+        if action not in _UNCOUNTED:
+            self.count(action, SecretType.GENERIC, Result.DENIED)
+
     def count_rotation(self, type_: SecretType, outcome: RotationOutcome, times: int = 1) -> None:
         """Count rotations that ended so, or attempts that failed."""
         self.rotations[type_label(type_), outcome.value] += times
@@ -115,23 +121,19 @@ class Tally:
         self, action: Action | Operation, type_: SecretType = SecretType.GENERIC
     ) -> Iterator[Outcome]:
         """Count what is done inside as one operation, failed if it raises; its time is recorded if
-        it has asked Vault.
+        it has asked Vault. One that is cancelled is not counted: its caller has gone, and nobody
+        knows how it would have ended.
         """
         with timed(action) as outcome:
             outcome.secret_type = type_
             try:
                 yield outcome
-            except SecretsError as error:
-                outcome.result = result_of(error)
+            except asyncio.CancelledError:
                 raise
-            except TimeoutError:
-                outcome.result = Result.TIMEOUT
+            except BaseException as error:
+                self.count(action, outcome.secret_type, _result_of(error))
                 raise
-            except BaseException:
-                outcome.result = Result.ERROR
-                raise
-            finally:
-                self.count(action, outcome.secret_type, outcome.result)
+            self.count(action, outcome.secret_type, outcome.result)
 
     def totals(self) -> Counter[OperationKey]:
         """Return all operations, the fresh reads among them."""
@@ -206,3 +208,13 @@ def services() -> list[Tally]:
     """Return the tallies of services that are open."""
     with handover:
         return list(live)
+
+
+def _result_of(error: BaseException) -> Result:
+    match error:
+        case SecretsError():
+            return result_of(error)
+        case TimeoutError():
+            return Result.TIMEOUT
+        case _:
+            return Result.ERROR

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 
@@ -384,3 +385,23 @@ def test_timeout_is_counted_as_one():
         raise TimeoutError
 
     assert tally.totals() == {("revoke", "service_token", "timeout"): 1}
+
+
+async def test_what_is_cancelled_is_neither_well_nor_ill():
+    """A caller who goes away weighs on nobody's error budget; an error of ours does."""
+    tally = Tally()
+
+    async def read(begun: asyncio.Event) -> None:
+        with tally.counting(Action.READ):
+            begun.set()
+            await asyncio.Event().wait()
+
+    begun = asyncio.Event()
+    reading = asyncio.ensure_future(read(begun))
+    await begun.wait()
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    with pytest.raises(ValueError, match="ours"), tally.counting(Action.READ):
+        raise ValueError("ours")
+
+    assert tally.operations == {("read", "generic", "error"): 1}

@@ -57,7 +57,7 @@ def row() -> Row:
             id=703,
             title="Sync age",
             shows="How long the last sync is ago, of the ten secrets with the oldest.",
-            normal="Saws below the refresh interval. An alert fires at 5 minutes.",
+            normal="Saws below the refresh interval. An alert fires at twice that, and 5 minutes at least.",
             runbooks=("ESOStale",),
             unit="s",
         ),

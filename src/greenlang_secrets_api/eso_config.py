@@ -67,7 +67,7 @@ class EsoConfig:
         token_file: read anew at each request; None sends no token.
         ca_file: authorities to trust instead of the system's.
         namespaces: those watched; none are all, which needs a ClusterRole.
-        max_secrets: ExternalSecrets and PushSecrets told of, each by four series.
+        max_secrets: ExternalSecrets and PushSecrets told of, each by five series.
         pace: how long things may take.
     """
 

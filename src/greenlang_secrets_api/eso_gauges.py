@@ -21,7 +21,9 @@ __all__ = ["EsoSeries", "instruments"]
 
 
 class EsoSeries(Collector):
-    """The series of each secret: two counts, whether it is ready, and when it last synced."""
+    """The series of each secret: two counts, whether it is ready, when it last synced, and how often
+    it should.
+    """
 
     def __init__(self, syncs: EsoSyncs) -> None:
         self._syncs = syncs
@@ -44,12 +46,19 @@ class EsoSeries(Collector):
             "When the secret last synced, by its refreshTime.",
             labels=("secret",),
         )
+        every = GaugeMetricFamily(
+            "gl_eso_refresh_interval_seconds",
+            "How often the secret is to sync, where it does so by itself.",
+            labels=("secret",),
+        )
         for each in self._syncs.current():
             status = each.status  # one state, although the loop goes on
             ready.add_metric((status.label,), float(status.ready))
             if status.refreshed_at is not None:
                 last.add_metric((status.label,), status.refreshed_at)
-        return counts, ready, last
+            if status.refreshed_every is not None:
+                every.add_metric((status.label,), status.refreshed_every)
+        return counts, ready, last, every
 
 
 def instruments(

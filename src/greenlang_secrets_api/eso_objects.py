@@ -33,6 +33,10 @@ __all__ = [
 
 _A_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123's subdomain
 _LONGEST_TEXT: Final = 1024  # characters of a reason, a uid or a version
+_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")  # Go's
+_PART: Final = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
+_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_REFRESHED_EVERY: Final = "1h"  # the definitions' default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,7 @@ class SyncStatus:
         refreshed_at: when it last synced, in seconds since 1970; None if never.
         ready: whether the condition Ready is True.
         failure: reason and time of a condition Ready that is False, else None.
+        refreshed_every: seconds between two syncs; None where none comes by itself.
     """
 
     label: str
@@ -82,6 +87,7 @@ class SyncStatus:
     refreshed_at: float | None
     ready: bool
     failure: tuple[str, str] | None
+    refreshed_every: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +224,19 @@ def _status(item: Any, kind: Kind) -> SyncStatus:
         refreshed_at=_seconds(status.get("refreshTime")),
         ready=ready,
         failure=failure,
+        refreshed_every=_refreshed_every(item.get("spec")),
     )
+
+
+def _refreshed_every(spec: Any) -> float | None:
+    """Return the interval, whatever else is wrong with it: an object is told of all the same."""
+    wanted = spec if isinstance(spec, dict) else {}
+    if wanted.get("refreshPolicy", "Periodic") != "Periodic":
+        return None
+    text = wanted.get("refreshInterval", _REFRESHED_EVERY)
+    if not isinstance(text, str) or len(text) > 64 or _DURATION.fullmatch(text) is None:
+        return None  # 0 among them, which is "never again"
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)) or None
 
 
 def _readiness(conditions: Any) -> tuple[bool, tuple[str, str] | None]:

@@ -58,9 +58,40 @@ def test_a_secret_that_is_ready_is_read() -> None:
     assert seen() == Seen(
         resource_version="7",
         status=SyncStatus(
-            label="shop/db", uid="u", refreshed_at=1795654800.0, ready=True, failure=None
+            label="shop/db",
+            uid="u",
+            refreshed_at=1795654800.0,
+            ready=True,
+            failure=None,
+            refreshed_every=15.0,
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [
+        ({"refreshInterval": "15s"}, 15.0),
+        ({"refreshInterval": "1h0m0s"}, 3600.0),
+        ({"refreshInterval": "1.5m", "refreshPolicy": "Periodic"}, 90.0),
+        ({}, 3600.0),
+        (None, 3600.0),
+        ({"refreshInterval": "0"}, None),
+        ({"refreshInterval": "0s"}, None),
+        ({"refreshInterval": "15s", "refreshPolicy": "CreatedOnce"}, None),
+        ({"refreshInterval": "15s", "refreshPolicy": "OnChange"}, None),
+        ({"refreshInterval": "soon"}, None),
+        ({"refreshInterval": 15}, None),
+        ({"refreshInterval": "1s" * 100}, None),
+    ],
+)
+def test_how_often_it_should_sync_is_read(spec: Any, seconds: float | None) -> None:
+    """Go's durations; nothing for what does not sync by itself, or cannot be read."""
+    line = event("MODIFIED", item() | {"spec": spec})
+    found = parse_event(line, EXTERNAL_SECRETS)
+
+    assert isinstance(found, Seen)
+    assert found.status.refreshed_every == seconds
 
 
 def test_a_push_secret_has_its_kind_in_the_label() -> None:

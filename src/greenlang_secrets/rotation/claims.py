@@ -35,6 +35,8 @@ class Ask:
     Attributes:
         id: 32 hexadecimal digits.
         base_version: the secret's current version.
+        next_due: when the schedule has it due; None for what the record before says. A first
+            operation has no record before, and is overdue by this alone while it fails.
         principal: who asks; None for the schedule.
     """
 
@@ -45,6 +47,7 @@ class Ask:
     secret_type: SecretType
     base_version: int
     trigger: RotationTrigger
+    next_due: datetime | None = None
     principal: str | None = None
     reason: str | None = None
 
@@ -96,7 +99,7 @@ def begun(
             started_at=now,
             base_version=ask.base_version,
             last_success=known.last_success,
-            next_due=known.next_due,
+            next_due=ask.next_due or known.next_due,
             not_after=known.not_after,
         ),
         open=True,

@@ -135,6 +135,7 @@ class Looking:
             secret_type=secret.type,
             base_version=secret.version,
             trigger=RotationTrigger.SCHEDULE,
+            next_due=row.standing.next_due,
         )
         await self._take(record, begun(record, ask, owner=desk.owner, now=now, config=desk.config))
 

@@ -224,6 +224,7 @@ class RotationManager(Policies):
                 secret_type=secret.type,
                 base_version=secret.version,
                 trigger=trigger,
+                next_due=row.standing.next_due,
                 principal=principal,
                 reason=reason,
             )

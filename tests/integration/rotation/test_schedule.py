@@ -111,6 +111,37 @@ async def test_a_schedule_waits_for_the_promotion_gap(bench):
     assert (await bench.secrets.get(PATH, fresh=True)).version == 2
 
 
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by schedule", "by hand"])
+async def test_a_first_rotation_that_fails_stays_as_due_as_it_was(bench, by_hand):
+    """It has no record before it that would say when; without that nobody is told that it is
+    overdue, for as long as it fails. One that ends well is due an interval later.
+    """
+    bench.handler.fails["verify"] = [RotationFailed("verify_failed")]
+    was = (await bench.catalogue.rotations.find(PLATFORM, PATH)).standing.next_due
+    if not by_hand:
+        was = datetime.now(UTC) - timedelta(hours=1)
+        await due(bench, next_due=was)
+    failing = replace(FAST, enabled=not by_hand, first_backoff=600.0, longest_backoff=600.0)
+
+    async with bench.open(config=failing) as manager:
+        if by_hand:
+            run = await manager.rotate(PATH)
+            await run.until(RotationState.FAILED, within=ENOUGH)
+        await until(lambda: manager.stats.outcomes[SecretType.GENERIC, RotationOutcome.FAILURE])
+
+    row = await bench.catalogue.rotations.find(PLATFORM, PATH)
+    assert (row.standing.state, row.standing.next_due) == (RotationState.FAILED, was)
+    [clock] = await bench.catalogue.rotations.clock()
+    assert clock.next_due == was
+
+    async with bench.open(config=LATER) as manager:
+        again = await manager.rotate(PATH)
+        await again.until(RotationState.OVERLAP, within=ENOUGH)
+
+    row = await bench.catalogue.rotations.find(PLATFORM, PATH)
+    assert row.standing.next_due > datetime.now(UTC) + timedelta(days=10)
+
+
 async def test_a_conflict_is_begun_anew_by_the_schedule(bench):
     """An hour later a new operation begins with what somebody else has written."""
 

@@ -18,25 +18,16 @@ from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets.watching import VaultWatch
 from greenlang_secrets_api.config import ApiConfig
 from greenlang_secrets_api.rate_policies import RatePolicies
+from support.own_requests import CANARY, no_canary_on_its_own
 
 UNLIMITED = RatePolicies(**dict.fromkeys(RatePolicies.__dataclass_fields__))
 """Tests ask faster than callers may; those of the limits have a service of their own."""
 
 
-CANARY = VaultWatch._keep_trying
-
-
 @pytest.fixture(scope="session", autouse=True)
-def no_canary_on_its_own() -> Iterator[None]:
-    """What a request asks of Vault is witnessed in Vault's audit log, where the canary that the
-    service makes on its own every 15 s would be taken for a caller's. `watching` brings it back.
-    """
-
-    async def never(_: VaultWatch) -> None:
-        await asyncio.Event().wait()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(VaultWatch, "_keep_trying", never)
+def no_own_canary() -> Iterator[None]:
+    """`watching` brings it back for a test."""
+    with no_canary_on_its_own():
         yield
 
 

@@ -29,6 +29,7 @@ from greenlang_secrets.background import Supervisor
 from greenlang_secrets.provision import provision
 from greenlang_secrets.testing import OpenBaoServer
 from greenlang_secrets_api.config import ApiConfig
+from support.own_requests import no_canary_on_its_own
 
 EXAMPLES = int(os.environ.get("GREENLANG_SECRETS_TEST_EXAMPLES", "30"))
 STEPS = 40
@@ -171,7 +172,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 jwks_file=issuer.write(folder / "jwks.json"),
                 rate_limits=UNLIMITED,
             )
-            with running(service, api) as running_api:
+            with no_canary_on_its_own(), running(service, api) as running_api:
                 yield World(server, running_api.url, issuer)
         finally:
             runner.run(server.stop(grace=0))

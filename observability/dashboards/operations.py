@@ -57,7 +57,7 @@ def row() -> Row:
             id=303,
             title="Failure ratio",
             shows="The share of operations that fail by our or Vault's fault.",
-            normal="0. An alert fires at 1 % for 5 minutes.",
+            normal="0. An alert fires when it is above 1 % over 5 minutes, for 3 minutes.",
             runbooks=("SecretsOperationFailures", "SecretsErrorBudgetBurn"),
             unit="percentunit",
         ),
@@ -145,7 +145,7 @@ def row() -> Row:
         About(
             id=308,
             title="Denied by secret type",
-            shows="Operations that permissions in the library or Vault's policies forbid, by the type of the secret, in 5 minutes. What the API refuses before, by the bearer, is in the panel beside.",
+            shows="Operations that permissions in the library or Vault's policies forbid, by the type of the secret, in 5 minutes. What the service refuses by the bearer's permissions is among them; refused bearers themselves are in the panel beside.",
             normal="Below 10, where an alert fires.",
             runbooks=("SecretAccessDenied",),
             unit="short",

@@ -44,7 +44,7 @@ def row() -> Row:
         About(
             id=102,
             title="Vault health",
-            shows="Whether any node answers, and whether the canary, a secret read every few seconds, is readable: a node may be healthy and refuse every request, with a full audit disk.",
+            shows="Whether any node answers, and whether the canary, a real request every 15 s, works: a node may be healthy and refuse every request, with a full audit disk.",
             normal="Both up.",
             runbooks=("VaultUnavailable", "VaultSealed", "VaultCanaryFailing"),
             unit="short",

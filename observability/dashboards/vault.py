@@ -57,7 +57,7 @@ def row() -> Row:
         About(
             id=203,
             title="Canary and failovers",
-            shows="Whether the canary is readable from each replica, and how often the service went to another node.",
+            shows="Whether the canary works from each replica, and how often the service went to another node.",
             normal="1 everywhere; a failover when Vault is upgraded.",
             runbooks=("VaultCanaryFailing", "VaultNoActiveNode"),
             unit="short",

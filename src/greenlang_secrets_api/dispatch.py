@@ -189,8 +189,8 @@ class Dispatch:
             code, problem = problem_of(error)
             if problem.status == 401:
                 metrics = state["metrics"]
-                metrics.refusals.denied("token")
                 await state["limiter"].refused(info.address)
+                metrics.refusals.denied("token")  # and not what the limit has made a 429
                 await record_refused_bearer(
                     state["audit_log"], metrics.audit, info, code, problem.status
                 )

@@ -242,7 +242,9 @@ async def test_what_vaults_policy_forbids_is_told_apart(
 async def test_limits_are_told_by_whose(
     vault_server: Any, mount: str, api_config: Any, issuer: Issuer, path: str
 ) -> None:
-    """A principal's, a path's, and an address's, be it of refused bearers or of probes."""
+    """A principal's, a path's, and an address's, be it of refused bearers or of probes; a bearer
+    that the limit has answered is no denial as well.
+    """
     once = {
         name: RatePolicy(name=name.replace("_", "-"), quota=1, window=3600)
         for name in ("read", "rotate_path", "probe", "failed_auth")
@@ -265,6 +267,7 @@ async def test_limits_are_told_by_whose(
     assert value(text, limited, scope="principal") == 1
     assert value(text, limited, scope="path") == 1
     assert value(text, limited, scope="address") == 2
+    assert value(text, "gl_secrets_access_denied_total", reason="token") == 1
 
 
 async def test_a_scrape_of_much_is_quick_and_has_no_series_more(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import anyio.to_thread
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -43,6 +44,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._rendering = Lock()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -74,7 +76,14 @@ class Metrics:
     async def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition and its content type, in the format that `accept` asks for."""
         encode, content_type = choose_encoder(accept)
-        return await anyio.to_thread.run_sync(encode, self._registry), content_type
+
+        def one_at_a_time() -> bytes:
+            # OpenTelemetry's reader hands over its points in one queue for all who collect: of
+            # two scrapes at once one could take what the other had put there.
+            with self._rendering:
+                return encode(self._registry)
+
+        return await anyio.to_thread.run_sync(one_at_a_time), content_type
 
     async def close(self) -> None:
         """Stop collecting."""

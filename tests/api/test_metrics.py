@@ -165,6 +165,16 @@ async def test_asking_oddly_makes_no_series(
     assert control > 30
 
 
+async def test_scrapes_at_once_are_each_whole(app: InProcess) -> None:
+    """Of twenty scrapes at the same time none lacks a series, and none has one twice."""
+    alone = {(each.name, *sorted(each.labels.items())) for each in samples(await scrape(app))}
+
+    for text in await asyncio.gather(*(scrape(app) for _ in range(20))):
+        found = [(each.name, *sorted(each.labels.items())) for each in samples(text)]
+        assert alone <= set(found)
+        assert len(found) == len(set(found))
+
+
 async def test_the_routes_outside_are_those_of_the_application(app: InProcess) -> None:
     """What is told of by its own name is what there is."""
     assert {route.path for route in app.app.routes} == set(OUTSIDE)

@@ -70,10 +70,6 @@ async def read(call: Call) -> Answer:
     if known is not None and version is None and known.match(secret.version):
         secret, waited = await changed(call, secret, known)
 
-    if version is None:
-        principal = call.acting.principal.subject
-        consumers = call.state["service"].consumers
-        consumers.read(call.acting.scope, call.path, principal=principal, version=secret.version)
     call.noted.version = secret.version
     call.noted.secret_type = secret.type
     if version is None:  # who pins a version does not follow the secret

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from contracts.rules import seconds
 from observability.servers import Alertmanager, Prometheus
 from observability.tools import ROOT
 
@@ -29,14 +29,6 @@ _WAITS = {
     *("scrape_interval", "scrape_timeout", "evaluation_interval", "interval", "for"),
     *("keep_firing_for", "group_wait", "group_interval", "repeat_interval", "resolve_timeout"),
 }
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(duration: str) -> float:
-    """What Prometheus' notation of a duration means."""
-    parts = re.findall(r"(\d+)(ms|[smhd])", str(duration))
-    assert parts, duration
-    return sum(int(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def faster(document: Any, speed: float = SPEED) -> Any:

@@ -51,28 +51,7 @@ from greenlang_secrets.errors import (
 )
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.telemetry import Result, result_of, type_label
-
-RESULTS = {
-    "ok",
-    "stale",
-    "not_found",
-    "denied",
-    "conflict",
-    "invalid",
-    "rate_limited",
-    "unavailable",
-    "timeout",
-    "error",
-}
-SECRET_TYPES = {
-    "database",
-    "cache",
-    "api_key",
-    "certificate",
-    "encryption_key",
-    "service_token",
-    "generic",
-}
+from support.label_values import RESULTS, SECRET_TYPES
 
 
 def test_results_are_a_closed_set():

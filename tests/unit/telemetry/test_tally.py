@@ -10,28 +10,8 @@ from greenlang_secrets.access import Action
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.rotation_model import RotationOutcome
 from greenlang_secrets.telemetry import CacheStats, Operation, Result, Tally
+from support.label_values import RESULTS, SECRET_TYPES
 
-RESULTS = {
-    "ok",
-    "stale",
-    "not_found",
-    "denied",
-    "conflict",
-    "invalid",
-    "rate_limited",
-    "unavailable",
-    "timeout",
-    "error",
-}
-SECRET_TYPES = {
-    "database",
-    "cache",
-    "api_key",
-    "certificate",
-    "encryption_key",
-    "service_token",
-    "generic",
-}
 COMMON = ("ok", "denied", "unavailable", "timeout", "error")
 GAUGES = {
     "gl_vault_leases",

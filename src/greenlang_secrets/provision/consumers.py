@@ -25,7 +25,7 @@ from greenlang_secrets.strict_yaml import load_strictly
 __all__ = ["AuditDevice", "Consumers", "KubernetesAuth", "read_consumers"]
 
 _ROOT: Final = frozenset({"version", "kubernetes", "pki_roles", "database_roles", "audit"})
-_KUBERNETES: Final = frozenset({"mount", "host", "roles"})
+_KUBERNETES: Final = frozenset({"mount", "host", "ca_cert", "roles"})
 _LOGIN: Final = frozenset(
     {"namespace", "service_account", "audience", "policies", "ttl", "max_ttl"}
 )
@@ -50,11 +50,14 @@ class KubernetesAuth:
     Attributes:
         mount: of the auth method, without ``auth/``.
         host: the URL of the cluster's API server, as Vault reaches it.
+        ca_cert: PEM of the API server's CA, for a Vault that runs outside the cluster; each pod's
+            own token then reviews itself. None where Vault's pod has both.
         roles: by name, settings as Vault gives them back.
     """
 
     mount: str
     host: str
+    ca_cert: str | None = None
     roles: Mapping[str, Settings]
 
 
@@ -163,6 +166,7 @@ def _kubernetes(raw: object, place: str, policies: set[str]) -> KubernetesAuth:
     return KubernetesAuth(
         mount=_name(members, "mount", place),
         host=host,
+        ca_cert=_text(members, "ca_cert", place).strip() if "ca_cert" in members else None,
         roles=_named(members.get("roles"), f"{place}.roles", role),
     )
 

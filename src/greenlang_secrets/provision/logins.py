@@ -18,21 +18,21 @@ async def kubernetes(state: Reconciliation, desired: KubernetesAuth) -> None:
     """Enable and configure Kubernetes auth, and make its roles.
 
     ``POST /v1/sys/auth/{path}`` (Vault API: "/sys/auth"), ``POST /v1/auth/kubernetes/config``
-    and ``…/role/{name}`` (Vault API: Kubernetes auth). Vault reviews tokens with the service
-    account of its own pod.
+    and ``…/role/{name}`` (Vault API: Kubernetes auth).
 
     Raises:
         ConfigurationError: the mount is there with another type.
+        VaultRefused: Vault runs in no pod, and `ca_cert` is not given.
     """
     mount = desired.mount
     there = (await state.read("sys", "auth") or {}).get(f"{mount}/")
     check_type(f"auth/{mount}", there, _METHOD)
     if there is None and state.create("sys", "auth", mount):
         await state.write("sys", "auth", mount, body=_METHOD)
-    if there is None and state.plan:
-        state.create("auth", mount, "config")
-    else:
-        await state.settings("auth", mount, "config", desired={"kubernetes_host": desired.host})
+    config: dict[str, Any] = {"kubernetes_host": desired.host}
+    if desired.ca_cert is not None:
+        config |= {"kubernetes_ca_cert": desired.ca_cert, "disable_local_ca_jwt": True}
+    await state.settings("auth", mount, "config", desired=config)
     for role, settings in desired.roles.items():
         await state.settings("auth", mount, "role", role, desired=settings)
 

@@ -131,7 +131,7 @@ async def _application(pod: Pod, service: str) -> asyncio.subprocess.Process:
 
 
 @pytest.mark.parametrize("service", SIDECARS)
-async def test_change_reaches_file_and_application(vault, pod, service, record_property):
+async def test_change_reaches_file_and_application(vault, pod, service):
     """The sidecar follows: a password changed in Vault is in the file within 30 s, and the
     application gets SIGHUP; without an application (init), the command is no failure.
     """
@@ -156,7 +156,7 @@ async def test_change_reaches_file_and_application(vault, pod, service, record_p
     finally:
         application.send_signal(signal.SIGKILL)
         await application.wait()
-    record_property("seconds", f"{took:.1f}")
+    print(f"in the file after {took:.1f} s")  # noqa: T201  shown by pytest -rP
     assert took < 30
 
 

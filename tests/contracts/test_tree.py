@@ -49,7 +49,7 @@ _ELSEWHERE = ["".join(parts) for parts in (("RELIA", "BILITY"), ("OBSERV", "ABIL
 _ELSEWHERE += [f"{name}.md" for name in ("DES" + "IGN", "RE" + "ST", "VAU" + "LT", "FIE" + "LD")]
 
 # That of the agent, in its image, is one of no machine.
-_MACHINE = re.compile(r"(?<![\w.~$}…-])/(?:work|root|home(?!/vault/)|Users)/[\w.]")
+_MACHINE = re.compile(r"(?<![\w.~$}…-])/(?:work|root|home(?!/vault\b)|Users)/[\w.]")
 _HOST = re.compile("|".join(re.escape(host) for host in _HOSTS))
 _TOOL = re.compile("|".join(re.escape(word) for word in _FOREIGN), re.IGNORECASE)
 _NOTE = re.compile(r"\b(?:" + "|".join(re.escape(word) for word in _ELSEWHERE) + r")(?!\w)")

@@ -49,6 +49,8 @@ async def test_older_state_is_migrated(new_vault_server):
     """
     server = await new_vault_server()
     await run_provision(server, desired())
+    login = desired().consumers.kubernetes
+    assert login is not None
     older = {
         "sys/policies/acl/greenlang-api": {"policy": 'path "*" { capabilities = ["read"] }'},
         "auth/kubernetes/role/greenlang-agents": {
@@ -59,7 +61,11 @@ async def test_older_state_is_migrated(new_vault_server):
             "token_ttl": "8760h",
             "token_max_ttl": "8760h",
         },
-        "auth/kubernetes/config": {"kubernetes_host": "https://old.example"},
+        "auth/kubernetes/config": {
+            "kubernetes_host": "https://old.example",
+            "kubernetes_ca_cert": login.ca_cert,
+            "disable_local_ca_jwt": False,
+        },
         "pki_int/roles/internal-mtls": {"allow_any_name": False, "max_ttl": "8760h"},
     }
     for path, body in older.items():

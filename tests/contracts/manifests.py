@@ -34,18 +34,18 @@ _SECRET_NAME = re.compile(r"PASSWORD|TOKEN|SECRET_ID|CREDENTIAL|API_KEY|PRIVATE_
 
 
 @cache
-def _built(folder: Path) -> str:
+def _built(folder: Path) -> list[Manifest]:
     kubectl = Path(sys.executable).with_name("kubectl")
     run = subprocess.run(
         [kubectl, "kustomize", folder], capture_output=True, text=True, check=False, timeout=60
     )
     assert run.returncode == 0, run.stderr
-    return run.stdout
+    return [each for each in yaml.safe_load_all(run.stdout) if each]
 
 
 def build(folder: Path) -> list[Manifest]:
-    """Return the objects that ``kubectl kustomize`` makes of a folder."""
-    return [each for each in yaml.safe_load_all(_built(folder)) if each]
+    """Return the objects that ``kubectl kustomize`` makes of a folder, to be read only."""
+    return _built(folder)
 
 
 @cache

@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio.to_thread
+
 from greenlang_secrets.check import images, literals, metrics, refresh
 from greenlang_secrets.check.asking import Server, asked
 from greenlang_secrets.check.documents import Document, NotYaml, documents
@@ -82,7 +84,7 @@ async def check(options: Options) -> Checked:
         ServerError: the server does not start.
         AccessDenied: the given server's token may not write policies or make tokens.
     """
-    files = _read(options)
+    files = await anyio.to_thread.run_sync(_read, options)
     found = files.found
     asks: list[Need] = []
     for item in needs(files.documents):

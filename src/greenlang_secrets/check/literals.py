@@ -26,7 +26,9 @@ _KNOWN: Final = (
     ("a key of Google", re.compile(r"(?<!\w)AIza[\w-]{35}")),
     ("a JSON web token", re.compile(r"(?<!\w)eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
 )
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s:/@{}$<>]+:(?P<password>[^\s:/@{}$<>]{6,})@")
+_URL: Final = re.compile(
+    r"[a-z][a-z0-9+.-]*://[^\s:/@{}$<>]+:(?P<password>(?!password@)[^\s:/@{}$<>]{6,})@"
+)
 _WORD: Final = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/_-]{24,}={0,2}(?![\w+/=])")
 _NAME: Final = re.compile(
     r"(?:^|[_.-])(?:password|passwd|secret|secret_?key|token|api_?key|private_?key|credentials?)$",

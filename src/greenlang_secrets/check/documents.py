@@ -105,9 +105,7 @@ def documents(file: Path, text: str, *, first_line: int = 1) -> Iterator[Documen
             yield Document(file=file, value=value)
 
 
-def _value(node: yaml.Node | None, first: int, above: tuple[int, ...]) -> Value:
-    if node is None:
-        return Value(line=first)
+def _value(node: yaml.Node, first: int, above: tuple[int, ...]) -> Value:
     line = first + node.start_mark.line
     if id(node) in above:
         raise NotYaml(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from greenlang_secrets.check.metrics import names_in_scrape
 from greenlang_secrets.check.tree import read_tree
 from greenlang_secrets.cli.group import cli
 from greenlang_secrets.config import Environment
-from greenlang_secrets.errors import AccessDenied, ConfigurationError
+from greenlang_secrets.errors import AccessDenied, ConfigurationError, VaultProtocolError
 from greenlang_secrets.testing import ExternalVault
 from support.manifests import FILES, METRICS, TREE, write
 
@@ -340,3 +341,53 @@ def test_a_wrong_call_is_usage(tmp_path, monkeypatch, arguments, complaint: str)
 
     assert result.exit_code == 2
     assert complaint in result.output
+
+
+async def test_an_answer_that_is_no_vaults_is_told(tmp_path: Path) -> None:
+    """A server that answers with something else is an error, and grants nothing."""
+
+    class Other(ExternalVault):
+        async def request(self, *arguments, **more):
+            return 200, "<html>"
+
+    write(tmp_path)
+
+    with pytest.raises(VaultProtocolError):
+        await checked(tmp_path, Other("http://127.0.0.1:1", "none"))
+
+
+def test_policies_and_roles_may_be_elsewhere(vault_server, tmp_path: Path) -> None:
+    """Folders and files are named one by one; a good tree is said to be good on stderr."""
+    write(tmp_path)
+
+    found = run(
+        str(tmp_path / "external-secrets"), str(tmp_path / "agent-injector"),
+        "--policies", str(tmp_path / "vault/policies"),
+        "--roles", str(tmp_path / "vault/roles.yaml"),
+        "--server", vault_server.addr, "--token-file", "-",
+        stdin=vault_server.root_token,
+    )  # fmt: skip
+
+    assert (found.exit_code, found.stdout) == (0, "")
+    assert "4 policies, 10 grants asked for: 0 findings" in found.stderr
+
+
+async def test_manifests_that_ask_nothing_need_no_server(tmp_path: Path) -> None:
+    """Without policies and grants no server is started or asked."""
+    write(tmp_path)
+
+    found = await check(
+        Options(paths=[tmp_path / "monitoring"], server=ExternalVault("http://127.0.0.1:1", "none"))
+    )
+
+    assert (found.files, found.findings) == (2, ())
+
+
+def test_without_the_server_it_says_what_to_install(tmp_path, monkeypatch) -> None:
+    """The extra is named."""
+    monkeypatch.setitem(sys.modules, "greenlang_secrets.check", None)
+
+    result = run(str(tmp_path))
+
+    assert result.exit_code == 2
+    assert "pip install" in result.output

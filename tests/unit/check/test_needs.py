@@ -99,3 +99,20 @@ metadata: {annotations: {other/annotation: kv/x}}
         ("r", "read", "kv/data/c"),
         ("r", "update", "database/creds/d"),
     ]
+
+
+def test_a_secret_of_an_unknown_store_is_told() -> None:
+    """Of an ExternalSecret as of a PushSecret, at the line that names the store."""
+    text = (
+        "kind: ExternalSecret\nspec:\n  data: [{remoteRef: {key: a}}]\n  secretStoreRef: {name: no}"
+    )
+
+    (found,) = needs(list(documents(Path("a.yaml"), text)))
+
+    assert isinstance(found, Finding)
+    assert (found.rule, found.place.line) == ("unknown_store", 4)
+
+
+def test_a_patch_that_is_empty_asks_nothing() -> None:
+    """A patch by file has no text, and is no error."""
+    assert asked("kind: Kustomization\npatches: [{path: a.yaml}]") == []

@@ -15,7 +15,7 @@ help:
 	@echo "make dev     OpenBao, PostgreSQL, Valkey and the API, for real, on this machine (ARGS=\"--port 0 ...\")"
 	@echo "make test    every test, on real servers, with coverage (ARGS=\"-k sealed\")"
 	@echo "make fuzz    20,000 requests made from the OpenAPI document (CASES=5000 SEED=7)"
-	@echo "make check   lint, format, types, import order"
+	@echo "make check   lint, format, types, import order, no secret in the tree"
 	@echo "make format  what 'check' would only complain about"
 	@echo "make bench   performance, as ratios in one run"
 	@echo "make dashboard-preview  the dashboard as a picture, from a real Prometheus"
@@ -61,6 +61,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/secret_scan.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

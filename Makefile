@@ -15,7 +15,7 @@ help:
 	@echo "make dev     OpenBao, PostgreSQL, Valkey and the API, for real, on this machine (ARGS=\"--port 0 ...\")"
 	@echo "make test    every test, on real servers, with coverage (ARGS=\"-k sealed\")"
 	@echo "make fuzz    20,000 requests made from the OpenAPI document (CASES=5000 SEED=7)"
-	@echo "make check   lint, format, types, import order"
+	@echo "make check   lint, format, types, import order, no secret in the tree"
 	@echo "make format  what 'check' would only complain about"
 	@echo "make bench   performance, as ratios in one run"
 	@echo "make dashboard-preview  the dashboard as a picture, from a real Prometheus"
@@ -61,6 +61,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/secret_scan.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -79,7 +80,7 @@ lock:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt $(ARGS)
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra api pyproject.toml -o requirements/api.txt $(ARGS)
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra api --extra postgres pyproject.toml -o requirements/api.txt $(ARGS)
 
 clean:
 	rm -rf $(VENV) .tools dist site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

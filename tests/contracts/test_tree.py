@@ -48,7 +48,8 @@ _FOREIGN = [
 _ELSEWHERE = ["".join(parts) for parts in (("RELIA", "BILITY"), ("OBSERV", "ABILITY.md"))]
 _ELSEWHERE += [f"{name}.md" for name in ("DES" + "IGN", "RE" + "ST", "VAU" + "LT", "FIE" + "LD")]
 
-_MACHINE = re.compile(r"(?<![\w.~$}…-])/(?:work|root|home|Users)/[\w.]")
+# That of the agent, in its image, is one of no machine.
+_MACHINE = re.compile(r"(?<![\w.~$}…-])/(?:work|root|home(?!/vault\b)|Users)/[\w.]")
 _HOST = re.compile("|".join(re.escape(host) for host in _HOSTS))
 _TOOL = re.compile("|".join(re.escape(word) for word in _FOREIGN), re.IGNORECASE)
 _NOTE = re.compile(r"\b(?:" + "|".join(re.escape(word) for word in _ELSEWHERE) + r")(?!\w)")
@@ -125,6 +126,7 @@ def test_a_broken_rule_is_found(name: str, text: str) -> None:
         ("src/a/kv.py", "x = 1\n" * 400),
         ("docs/a.md", "the folder `/homework`, https://example.org/root, ~/work/x\n"),
         ("docs/a.md", "the design, Vault's REST API\n"),
+        ("k8s/a.yaml", "-config=/" + "home/vault/config.json\n"),
     ],
 )
 def test_a_kept_rule_raises_no_alarm(name: str, text: str) -> None:

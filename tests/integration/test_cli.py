@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -357,6 +358,23 @@ def test_provisioning_says_what_it_did(run, environment):
     assert {"action": "create", "path": "sys/mounts/cli-kv", "settings": []} in plan["changes"]
     assert made == {"plan": False, "changes": plan["changes"]}
     assert run("provision").stdout == "nothing differs\n"
+
+
+def test_consumers_come_from_files(run, environment, tmp_path):
+    """The plan names their policies and logins, and a file with a mistake stops everything."""
+    environment.setenv("GREENLANG_SECRETS_KV_MOUNT", "cli-kv")
+    vault = Path(__file__).resolve().parents[2] / "k8s" / "vault"
+    options = ("--policies", str(vault / "policies"), "--roles", str(vault / "roles.yaml"))
+    wrong = tmp_path / "roles.yaml"
+    wrong.write_text((vault / "roles.yaml").read_text().replace("audience:", "audeince:", 1))
+
+    planned = document(run("provision", *options, "--plan", "--json"))
+    refused = run("provision", *options[:2], "--roles", str(wrong))
+
+    paths = {change["path"] for change in planned["changes"]}
+    assert {"sys/policies/acl/eso-kv", "auth/kubernetes/role/eso-kv"} <= paths
+    assert refused.exit_code == 2
+    assert "kubernetes.roles.greenlang-secrets.audeince is unknown" in refused.stderr
 
 
 def test_the_postgres_url_comes_from_a_file(run, environment, tmp_path, postgres_server):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from greenlang_secrets.cli import audit, catalogue, operations, rotation, secrets
+from greenlang_secrets.cli import audit, catalogue, check, operations, rotation, secrets
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
@@ -80,5 +80,6 @@ for command in (
     *operations.COMMANDS,
     *catalogue.COMMANDS,
     *audit.COMMANDS,
+    *check.COMMANDS,
 ):
     cli.add_command(command)

@@ -131,9 +131,29 @@ def serve(*, host: str, port: int, url_file: Path | None) -> None:
     metavar="FILE",
     help="Also set the rotation policies of a rotation.yaml.",
 )
+@click.option(
+    "--policies",
+    "policies_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Also write each NAME.hcl of a folder as the policy NAME.",
+)
+@click.option(
+    "--roles",
+    "roles_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also make the logins, engines' roles and audit device of a roles.yaml.",
+)
 @json_option
 def provision(
-    *, plan: bool, postgres_url_file: str | None, rotation_file: Path | None, as_json: bool
+    *,
+    plan: bool,
+    postgres_url_file: str | None,
+    rotation_file: Path | None,
+    policies_folder: Path | None,
+    roles_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Make Vault what the service needs.
 
@@ -141,15 +161,20 @@ def provision(
     what is right already is left alone, so that it may run at every deployment. VAULT_TOKEN
     must be an administrator's; the KV mount is GREENLANG_SECRETS_KV_MOUNT, or secret.
 
+    With --policies and --roles the consumers of an operator's files are provisioned too; the files
+    are read strictly, and nothing is changed if something in them is wrong. What is in no file is
+    left alone.
+
     With --rotation the policies of a file are set in the catalogue, after that they fit has been
     tried; policies that are not in the file are named and left alone.
     """
-    from greenlang_secrets.provision import Desired
+    from greenlang_secrets.provision import Desired, read_consumers
 
+    consumers = read_consumers(policies_folder, roles_file)
     url = None if postgres_url_file is None else SecretValue(read_file(postgres_url_file).strip())
     config = SecretsServiceConfig.from_env()
-    desired = Desired(kv_mount=config.kv_mount, postgres_url=url)
-    policies = () if rotation_file is None else _policies(rotation_file, config)
+    desired = Desired(kv_mount=config.kv_mount, postgres_url=url, consumers=consumers)
+    rotation = () if rotation_file is None else _policies(rotation_file, config)
     changes = asyncio.run(_provision(config, desired, plan=plan))
     document: dict[str, object] = {
         "plan": plan,
@@ -162,7 +187,7 @@ def provision(
     left: list[str] = []
     if rotation_file is not None:
         with installed():
-            applied = asyncio.run(_apply(policies, plan=plan))
+            applied = asyncio.run(_apply(rotation, plan=plan))
         document["rotation"] = {
             "changes": [
                 {

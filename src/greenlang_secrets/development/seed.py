@@ -18,7 +18,7 @@ from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets.view import SecretsView
 
-__all__ = ["PAIR", "POSTGRESQL", "REDIS", "TENANTS", "USER", "Beside", "seed"]
+__all__ = ["PAIR", "POSTGRESQL", "REDIS", "TENANTS", "USER", "Beside", "platform_tree", "seed"]
 
 TENANTS: Final = ("acme", "globex")
 
@@ -90,6 +90,12 @@ async def seed(service: SecretsService, beside: Beside) -> list[str]:
         for item in _tenant(tenant):
             await _make(view, item)
     return made
+
+
+def platform_tree() -> dict[str, frozenset[str]]:
+    """Return the platform's secrets and the keys of each, as they are without servers beside."""
+    alone = Beside(postgres_url=None, valkey_url=None)
+    return {item.path: frozenset(item.data) for item in _platform(alone)}
 
 
 async def _make_login(view: SecretsView, login: _Login) -> bool:

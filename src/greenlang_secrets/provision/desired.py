@@ -7,10 +7,7 @@ plain equality. Policies are files, in ``greenlang_secrets/policies``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
-
-from greenlang_secrets.sensitive import SecretValue
 
 __all__ = [
     "APPROLE_ROLE",
@@ -25,7 +22,7 @@ __all__ = [
     "TENANT_TOKEN_ROLE",
     "TOKEN_ROLE",
     "TRANSIT_KEYS",
-    "Desired",
+    "Settings",
 ]
 
 _MINUTE: Final = 60
@@ -40,22 +37,6 @@ TENANT_TOKEN_ROLE: Final = "tenant"  # noqa: S105  # a role's name, not a token
 SERVICE_TOKEN_ROLE_NAME: Final = "service-token"  # noqa: S105  # the same
 POLICIES: Final = (SERVICE_POLICY, TENANT_TOKEN_ROLE)
 DATABASE_NAME: Final = "postgresql"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
-    """What differs from one Vault to the next.
-
-    Attributes:
-        kv_mount: the KV v2 mount.
-        postgres_url: ``postgresql://user:password@host:port/database`` of a user that may
-            create roles; None leaves the database engine without a connection. Vault does
-            not give a password back, so a changed one is only written along with a change
-            of host, port, user or database.
-    """
-
-    kv_mount: str = "secret"
-    postgres_url: SecretValue | None = None
 
 
 ROOT_CA_LIFE: Final = 10 * _YEAR

@@ -26,10 +26,10 @@ from greenlang_secrets.provision.desired import (
     TENANT_TOKEN_ROLE,
     TOKEN_ROLE,
     TRANSIT_KEYS,
-    Desired,
 )
 from greenlang_secrets.provision.policies import render_policy
-from greenlang_secrets.provision.reconcile import Reconciliation, differing
+from greenlang_secrets.provision.reconcile import Reconciliation, check_type, differing
+from greenlang_secrets.provision.wanted import Desired
 from greenlang_secrets.sensitive import SecretValue
 
 __all__ = ["auth", "database", "mounts", "pki", "policies", "transit"]
@@ -53,7 +53,7 @@ async def mounts(state: Reconciliation, desired: Desired) -> None:
     }
     there = await state.read("sys", "mounts") or {}
     for name, settings in wanted.items():  # all are looked at before the first is made
-        _check_type(name, there.get(f"{name}/"), settings)
+        check_type(name, there.get(f"{name}/"), settings)
     for name, settings in wanted.items():
         mount = there.get(f"{name}/")
         if mount is None:
@@ -66,23 +66,6 @@ async def mounts(state: Reconciliation, desired: Desired) -> None:
                 await state.write("sys", "mounts", name, "tune", body=config)
     if not state.plan:
         await _wait_for_kv(state, desired.kv_mount)
-
-
-def _check_type(name: str, mount: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
-    if mount is None:
-        return
-    found, version = mount.get("type"), (mount.get("options") or {}).get("version")
-    wanted = settings["type"]
-    if found != wanted:
-        raise ConfigurationError(
-            f"The mount {name!r} is there with the type {found!r}, not {wanted!r}; "
-            "move it, or choose another name for ours."
-        )
-    if wanted == "kv" and version != "2":
-        raise ConfigurationError(
-            f"The mount {name!r} is KV version 1; upgrade it (vault kv enable-versioning), "
-            "or choose another name with GREENLANG_SECRETS_KV_MOUNT."
-        )
 
 
 async def _wait_for_kv(state: Reconciliation, mount: str) -> None:
@@ -111,6 +94,8 @@ async def policies(state: Reconciliation, desired: Desired) -> None:
         render = partial(render_policy, name, kv_mount=desired.kv_mount, token_accessor=accessor)
         text = await anyio.to_thread.run_sync(render)
         await state.settings("sys", "policies", "acl", name, desired={"policy": text})
+    for name, text in desired.consumers.policies.items():
+        await state.settings("sys", "policies", "acl", name, desired={"policy": text})
 
 
 async def auth(state: Reconciliation) -> None:
@@ -130,7 +115,7 @@ async def auth(state: Reconciliation) -> None:
         if state.create("sys", "auth", "approle"):
             await state.write("sys", "auth", "approle", body={"type": "approle"})
     else:
-        _check_type("auth/approle", method, {"type": "approle"})
+        check_type("auth/approle", method, {"type": "approle"})
     await state.settings("auth", "approle", "role", SERVICE_POLICY, desired=APPROLE_ROLE)
 
 
@@ -151,7 +136,7 @@ async def transit(state: Reconciliation) -> None:
             await state.write("transit", "keys", name, "config", body=kept)
 
 
-async def pki(state: Reconciliation) -> None:
+async def pki(state: Reconciliation, desired: Desired) -> None:
     """Make a root CA, an intermediate CA under it, and the roles that issue from that.
 
     ``POST /v1/pki/root/generate/internal``, ``…/root/sign-intermediate``,
@@ -180,7 +165,7 @@ async def pki(state: Reconciliation) -> None:
         # With the root, so that ca_chain is whole for those who ask pki_int alone.
         chain = f"{signed['certificate']}\n{signed['issuing_ca']}"
         await state.write("pki_int", "intermediate", "set-signed", body={"certificate": chain})
-    for role, settings in PKI_ROLES.items():
+    for role, settings in {**PKI_ROLES, **desired.consumers.pki_roles}.items():
         await state.settings("pki_int", "roles", role, desired=settings)
 
 
@@ -189,7 +174,7 @@ async def _has_issuer(state: Reconciliation, mount: str) -> bool:
     return bool(config and config.get("default"))
 
 
-async def database(state: Reconciliation, url: SecretValue) -> None:
+async def database(state: Reconciliation, desired: Desired, url: SecretValue) -> None:
     """Connect the database engine to PostgreSQL and make its roles.
 
     ``POST /v1/database/config/{name}`` and ``/v1/database/roles/{name}`` (Vault API:
@@ -201,26 +186,27 @@ async def database(state: Reconciliation, url: SecretValue) -> None:
     """
     connection, password = _connection(url)
     path = ("database", "config", DATABASE_NAME)
+    roles = {**DATABASE_ROLES, **desired.consumers.database_roles}
     actual = await state.read(*path)
-    desired = {
+    wanted = {
         "plugin_name": "postgresql-database-plugin",
-        "allowed_roles": list(DATABASE_ROLES),
+        "allowed_roles": list(roles),
         **connection,
     }
     wrong: tuple[str, ...] = ()
     if actual is not None:
-        wrong = differing({**actual, **(actual.get("connection_details") or {})}, desired)
+        wrong = differing({**actual, **(actual.get("connection_details") or {})}, wanted)
     write = state.create(*path) if actual is None else wrong and state.update(*path, settings=wrong)
     if write:
         try:
-            await state.write(*path, body={**desired, "password": password})
+            await state.write(*path, body={**wanted, "password": password})
         except VaultRefused as error:
             raise VaultRefused(
                 "Vault does not take the PostgreSQL connection; check that it can reach the "
                 "server, and the user and password.",
                 status=error.status,
             ) from None
-    for role, settings in DATABASE_ROLES.items():
+    for role, settings in roles.items():
         await state.settings("database", "roles", role, desired=settings)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.paths import ApiPath
 from greenlang_secrets.vault import VaultClient
 
-__all__ = ["Change", "Reconciliation"]
+__all__ = ["Change", "Reconciliation", "check_type", "differing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +86,25 @@ class Reconciliation:
 def differing(actual: Mapping[str, Any], desired: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the desired settings that are not as desired, sorted."""
     return tuple(sorted(name for name, value in desired.items() if actual.get(name) != value))
+
+
+def check_type(name: str, mount: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
+    """Return if a mount is not there, or is of the kind that is desired.
+
+    Raises:
+        ConfigurationError: it is of another type or KV version.
+    """
+    if mount is None:
+        return
+    found, version = mount.get("type"), (mount.get("options") or {}).get("version")
+    wanted = settings["type"]
+    if found != wanted:
+        raise ConfigurationError(
+            f"The mount {name!r} is there with the type {found!r}, not {wanted!r}; "
+            "move it, or choose another name for ours."
+        )
+    if wanted == "kv" and version != "2":
+        raise ConfigurationError(
+            f"The mount {name!r} is KV version 1; upgrade it (vault kv enable-versioning), "
+            "or choose another name with GREENLANG_SECRETS_KV_MOUNT."
+        )

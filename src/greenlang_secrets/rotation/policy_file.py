@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 from greenlang_secrets.errors import ConfigurationError, InvalidPath, InvalidTenant
 from greenlang_secrets.paths import PLATFORM, Scope, SecretPath, Tenant, TenantId
 from greenlang_secrets.rotation_model import RotationKind, RotationPolicy, RotationRow
+from greenlang_secrets.strict_yaml import load_strictly
 
 __all__ = [
     "FilePolicy",
@@ -100,7 +101,7 @@ def parse_policies(text: str, *, name: str, default_interval: float) -> tuple[Fi
     Raises:
         ConfigurationError: as `read_policies`.
     """
-    document = _members(_loaded(text, name), _ROOT, name)
+    document = _members(load_strictly(text, name), _ROOT, name)
     if document.get("version") != 1:
         _refuse(f"{name}: version", "is missing or another; write `version: 1`")
     listed = document.get("policies")
@@ -244,35 +245,3 @@ def _members(raw: object, known: frozenset[str], place: str) -> Mapping[str, Any
 
 def _refuse(place: str, what: str) -> NoReturn:
     raise ConfigurationError(f"{place} {what}.")
-
-
-def _loaded(text: str, name: str) -> object:
-    try:
-        import yaml  # noqa: PLC0415  an extra, and not needed to rotate
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            "The package PyYAML is not installed; pip install 'greenlang-secrets[cli]'"
-        ) from None
-
-    class Strict(yaml.SafeLoader):
-        """Refuses a key that is there twice, which YAML forbids and PyYAML takes."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  as PyYAML calls it
-            keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
-            if len(keys) != len(set(keys)):
-                raise yaml.constructor.ConstructorError(
-                    problem="has a key twice", problem_mark=node.start_mark
-                )
-            return super().construct_mapping(node, deep=deep)
-
-    try:
-        return yaml.load(text, Loader=Strict)  # noqa: S506  a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = 0 if error.problem_mark is None else error.problem_mark.line + 1
-        # The parser's own words, without what it quotes of the file.
-        what = re.split(r"['\"]", error.problem or "", maxsplit=1)[0].strip()
-        raise ConfigurationError(
-            f"{name}, line {line}: {what or 'malformed'}; correct the YAML."
-        ) from None
-    except (yaml.YAMLError, RecursionError):
-        raise ConfigurationError(f"{name} is no YAML; correct it.") from None

@@ -22,10 +22,13 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from greenlang_secrets.config import AuthConfig, SecretsServiceConfig
 from greenlang_secrets.development.api_process import ApiProcess
 from greenlang_secrets.development.issuer import AUDIENCE, ISSUER, DevelopmentIssuer
 from greenlang_secrets.development.seed import Beside, seed
 from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.provision import Desired, provision
+from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets.testing import ServerError
 
@@ -255,7 +258,7 @@ def test_the_seeded_paths_are_the_products(stack):
     """The platform's tree is there, each secret with its type."""
     listings = {
         prefix: ask(stack.ready(), "GET", f"?prefix={prefix}", "platform-admin")[1]["items"]
-        for prefix in ("database/", "api-keys/", "services/")
+        for prefix in ("database/", "api-keys/", "certificates/", "services/")
     }
 
     assert {item["path"]: item["type"] for items in listings.values() for item in items} == {
@@ -266,6 +269,7 @@ def test_the_seeded_paths_are_the_products(stack):
         "database/timescaledb": "database",
         "api-keys/external": "api_key",
         "api-keys/internal": "api_key",
+        "certificates/internal-mtls": "certificate",
         "services/agent-factory": "service_token",
         "services/audit-service": "service_token",
         "services/auth-service": "service_token",
@@ -527,18 +531,25 @@ def test_a_data_folder_serves_one_stack(start, tmp_path):
 # ---------------------------------------------------------------- its parts
 
 
-async def test_seeding_leaves_alone_what_is_in_its_way(service):
-    """A secret below a seeded path stays, that path is left out, and the others are made."""
-    await service.create("services/auth-service/own", {"k": "v"})
-    await service.create("database/postgresql", {"own": "value"})
+async def test_seeding_leaves_alone_what_is_in_its_way(new_vault_server):
+    """A secret at or below a seeded path stays, that path is left out, and the others are made."""
+    server = await new_vault_server()
+    auth = AuthConfig(token=SecretValue(server.root_token))
+    config = SecretsServiceConfig(addresses=(server.addr,), auth=auth)
     nothing_beside = Beside(postgres_url=None, valkey_url=None)
 
-    await seed(service, nothing_beside)
-    await seed(service, nothing_beside)
+    async with SecretsService.open(config) as service:
+        await provision(service.client, Desired())
+        await service.create("services/auth-service/own", {"k": "v"})
+        await service.create("database/postgresql", {"own": "value"})
+        await service.create("certificates/internal-mtls/own", {"k": "v"})
+        await seed(service, nothing_beside)
+        await seed(service, nothing_beside)
 
-    assert await service.get_or_none("services/auth-service") is None
-    assert (await service.get("database/postgresql")).data.reveal() == {"own": "value"}
-    assert (await service.get("services/audit-service")).version == 1
+        assert await service.get_or_none("services/auth-service") is None
+        assert await service.get_or_none("certificates/internal-mtls") is None
+        assert (await service.get("database/postgresql")).data.reveal() == {"own": "value"}
+        assert (await service.get("services/audit-service")).version == 1
 
 
 async def test_an_api_that_refuses_its_settings_says_which(tmp_path):

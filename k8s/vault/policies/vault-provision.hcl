@@ -1,6 +1,7 @@
 # vault-provision: the Job that brings Vault to what the repository says. Whoever may write policies
 # may write one that allows everything: this is an administrator, bound to one service account
 # that nothing else uses. It reads no secret's value directly, and no wildcard reaches one.
+# used by: `greenlang-secrets provision`, which tests/integration/kubernetes runs with it.
 
 # Which mounts and auth methods there are, how they are set, and those that are missing.
 path "sys/mounts" {

@@ -2,6 +2,7 @@
 
 ``database/postgresql`` and ``database/redis`` tell the truth: where the servers beside are, and
 how to log in to them as a user that is rotated. Their administrators' are beside them.
+``certificates/internal-mtls`` is one of Vault's PKI engine, and is rotated, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import secrets as random_values
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -18,12 +20,26 @@ from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets.service import SecretsService
 from greenlang_secrets.view import SecretsView
 
-__all__ = ["PAIR", "POSTGRESQL", "REDIS", "TENANTS", "USER", "Beside", "platform_tree", "seed"]
+__all__ = [
+    "CERTIFICATE",
+    "PAIR",
+    "POSTGRESQL",
+    "REDIS",
+    "TENANTS",
+    "USER",
+    "Beside",
+    "platform_tree",
+    "seed",
+]
 
 TENANTS: Final = ("acme", "globex")
 
 POSTGRESQL: Final = "database/postgresql"
 REDIS: Final = "database/redis"
+
+CERTIFICATE: Final = "certificates/internal-mtls"
+COMMON_NAME: Final = "greenlang.mtls.greenlang.internal"
+"""Of the certificate; `rotation.yaml` has it, too."""
 
 PAIR: Final = ("app_a", "app_b")
 """The users of PostgreSQL that take turns."""
@@ -75,7 +91,7 @@ class _Login:
 
 async def seed(service: SecretsService, beside: Beside) -> list[str]:
     """Make the secrets that were never made; bring the real ones up to date. Return the paths of
-    rotated logins that were made.
+    those that were made and that are rotated.
 
     What a developer has changed or deleted since the first seeding stays so.
 
@@ -83,6 +99,8 @@ async def seed(service: SecretsService, beside: Beside) -> list[str]:
         SecretsError: Vault gives no answer, or denies it.
     """
     made = [login.path for login in _logins(beside) if await _make_login(service, login)]
+    if await _make_certificate(service):
+        made.append(CERTIFICATE)
     for item in _platform(beside):
         await _make(service, item)
     for tenant in TENANTS:
@@ -95,7 +113,9 @@ async def seed(service: SecretsService, beside: Beside) -> list[str]:
 def platform_tree() -> dict[str, frozenset[str]]:
     """Return the platform's secrets and the keys of each, as they are without servers beside."""
     alone = Beside(postgres_url=None, valkey_url=None)
-    return {item.path: frozenset(item.data) for item in _platform(alone)}
+    tree = {item.path: frozenset(item.data) for item in _platform(alone)}
+    tree[CERTIFICATE] = frozenset({"certificate", "private_key", "ca_chain"})
+    return tree
 
 
 async def _make_login(view: SecretsView, login: _Login) -> bool:
@@ -118,6 +138,31 @@ async def _make_login(view: SecretsView, login: _Login) -> bool:
         ours, new = True, login.data(username.reveal(), password.reveal())
     await view.put(login.path, new, expected_version=known.current_version)
     return not ours
+
+
+async def _make_certificate(service: SecretsService) -> bool:
+    """Make the certificate if there never was one; it lives three days, so that it may be seen to
+    be rotated.
+    """
+    try:
+        await service.metadata(CERTIFICATE)
+    except SecretNotFound:
+        pass
+    else:
+        return False
+    issued = await service.certificate(
+        "internal-mtls", common_name=COMMON_NAME, ttl=timedelta(days=3).total_seconds()
+    )
+    data = {
+        "certificate": issued.certificate,
+        "private_key": issued.private_key.reveal(),
+        "ca_chain": "\n".join(issued.chain),
+    }
+    try:
+        await service.create(CERTIFICATE, data, type=SecretType.CERTIFICATE)
+    except Conflict:  # somebody's secret is above or below this path
+        return False
+    return True
 
 
 async def _make(view: SecretsView, item: _Seed) -> None:

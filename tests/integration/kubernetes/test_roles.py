@@ -26,8 +26,8 @@ READS = {
         *("database/postgresql", "database/timescaledb", "database/redis"),
         *("api-keys/internal", "api-keys/external", "certificates/internal-mtls"),
     },
-    ("external-secrets", "eso-database"): set(),
-    ("external-secrets", "eso-pki"): set(),
+    ("greenlang", "eso-database"): set(),
+    ("greenlang", "eso-pki"): set(),
     ("greenlang", "eso-push"): {"pushed/greenlang-api/session-key"},
     ("greenlang", "greenlang-secrets"): set(SEEDED),
     ("vault", "vault-provision"): set(),
@@ -121,7 +121,7 @@ async def test_role_is_bound_to_account_namespace_and_audience(vault, role):
 async def test_database_generator_makes_users_of_both_roles(vault_and_postgres):
     """eso-database gets a user of each role; the life is the one that roles.yaml says."""
     vault = vault_and_postgres
-    token = await vault.token("eso-database", "external-secrets")
+    token = await vault.token("eso-database", "greenlang")
 
     for role in ("greenlang-readonly", "greenlang-readwrite"):
         status, body = await vault.server.request("GET", f"database/creds/{role}", None, token)
@@ -131,7 +131,7 @@ async def test_database_generator_makes_users_of_both_roles(vault_and_postgres):
 
 async def test_certificate_generator_issues_mtls_certificates_only(vault):
     """eso-pki gets a certificate of the domain, and none of another."""
-    token = await vault.token("eso-pki", "external-secrets")
+    token = await vault.token("eso-pki", "greenlang")
 
     async def issue(name: str) -> int:
         body = {"common_name": name}

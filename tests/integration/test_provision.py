@@ -134,6 +134,28 @@ async def test_a_changed_mount_is_tuned_back(server, run):
     assert await run() == []
 
 
+async def test_a_database_user_lives_no_longer_than_the_environment_lets(
+    server, run, postgres_server
+):
+    """In production a user ends after six hours, also where its role says a day, and however often
+    its lease is renewed; the next environment tunes the mount, and names it.
+    """
+    url = gs.SecretValue(postgres_server.url)
+    await run(Desired(postgres_url=url, environment=gs.Environment.PRODUCTION))
+    _, made = await server.request("GET", "database/creds/greenlang-readonly")
+
+    _, renewed = await server.request(
+        "POST", "sys/leases/renew", {"lease_id": made["lease_id"], "increment": 24 * 3600}
+    )
+
+    assert made["lease_duration"] == 3600
+    assert 6 * 3600 - 60 < renewed["lease_duration"] <= 6 * 3600
+    changes = await run(Desired(postgres_url=url, environment=gs.Environment.STAGING))
+    assert [str(each) for each in changes] == ["update sys/mounts/database (max_lease_ttl)"]
+    _, after = await server.request("POST", "sys/leases/renew", {"lease_id": made["lease_id"]})
+    assert after["lease_duration"] <= 12 * 3600
+
+
 async def test_the_kv_mount_is_a_parameter(server, run):
     """Another KV mount gets the engine, and the policies name it."""
     await run(Desired(kv_mount="team/kv"))

@@ -160,6 +160,7 @@ def provision(
     Mounts, policies, auth, roles and keys are read, compared, and written if they differ:
     what is right already is left alone, so that it may run at every deployment. VAULT_TOKEN
     must be an administrator's; the KV mount is GREENLANG_SECRETS_KV_MOUNT, or secret.
+    Database users live as long as GREENLANG_SECRETS_ENVIRONMENT lets a lease live, at most.
 
     With --policies and --roles the consumers of an operator's files are provisioned too; the files
     are read strictly, and nothing is changed if something in them is wrong. What is in no file is
@@ -173,7 +174,12 @@ def provision(
     consumers = read_consumers(policies_folder, roles_file)
     url = None if postgres_url_file is None else SecretValue(read_file(postgres_url_file).strip())
     config = SecretsServiceConfig.from_env()
-    desired = Desired(kv_mount=config.kv_mount, postgres_url=url, consumers=consumers)
+    desired = Desired(
+        kv_mount=config.kv_mount,
+        postgres_url=url,
+        environment=config.environment,
+        consumers=consumers,
+    )
     rotation = () if rotation_file is None else _policies(rotation_file, config)
     changes = asyncio.run(_provision(config, desired, plan=plan))
     document: dict[str, object] = {

@@ -43,13 +43,13 @@ ROOT_CA_LIFE: Final = 10 * _YEAR
 INTERMEDIATE_CA_LIFE: Final = 5 * _YEAR
 
 MOUNTS: Final[Mapping[str, Settings]] = {
-    "database": {"type": "database"},
     "transit": {"type": "transit"},
     # Vault cuts a certificate to its mount's longest lease, 32 days unless set.
     "pki": {"type": "pki", "config": {"max_lease_ttl": ROOT_CA_LIFE}},
     "pki_int": {"type": "pki", "config": {"max_lease_ttl": INTERMEDIATE_CA_LIFE}},
 }
-"""Besides the KV mount, whose name is the operator's choice."""
+"""Besides the KV mount, whose name is the operator's choice, and database, whose leases are the
+environment's."""
 
 TOKEN_ROLE: Final[Settings] = {
     "allowed_policies": [TENANT_TOKEN_ROLE],

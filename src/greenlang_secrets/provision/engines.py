@@ -50,6 +50,10 @@ async def mounts(state: Reconciliation, desired: Desired) -> None:
     wanted: dict[str, Mapping[str, Any]] = {
         desired.kv_mount: {"type": "kv", "options": {"version": "2"}},
         **MOUNTS,
+        "database": {
+            "type": "database",
+            "config": {"max_lease_ttl": int(desired.environment.defaults.lease_ttl)},
+        },
     }
     there = await state.read("sys", "mounts") or {}
     for name, settings in wanted.items():  # all are looked at before the first is made

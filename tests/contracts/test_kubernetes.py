@@ -317,6 +317,29 @@ def test_every_service_has_its_secrets() -> None:
     }
 
 
+def torn(external_secret: dict[str, Any]) -> list[str]:
+    """Return the paths that are read more than once for one Secret."""
+    spec = external_secret["spec"]
+    reads = [each["remoteRef"]["key"] for each in spec.get("data", [])]
+    reads += [each["extract"]["key"] for each in spec.get("dataFrom", []) if "extract" in each]
+    return sorted({key for key in reads if reads.count(key) > 1})
+
+
+def test_one_read_takes_all_of_a_path() -> None:
+    """The operator reads Vault for each entry: two of one path could be of two versions, a rotation
+    between them, and a user would stand beside the password of another.
+    """
+    assert {
+        each["metadata"]["name"]: torn(each) for each in of("ExternalSecret") if torn(each)
+    } == {}
+
+    broken = one("ExternalSecret", "greenlang-api-redis")
+    broken["spec"]["data"] = [
+        {"secretKey": "a", "remoteRef": {"key": "greenlang/database/redis", "property": "password"}}
+    ]
+    assert torn(broken) == ["greenlang/database/redis"]
+
+
 def test_an_external_secret_fits_its_lease() -> None:
     """What a generator made lives for two refreshes more than the one that replaces it."""
     ttl = {
@@ -325,7 +348,11 @@ def test_an_external_secret_fits_its_lease() -> None:
         )
         for each in of("VaultDynamicSecret")
     }
-    leased = [each["spec"] for each in of("ExternalSecret") if "dataFrom" in each["spec"]]
+    leased = [
+        each["spec"]
+        for each in of("ExternalSecret")
+        if each["metadata"]["labels"]["greenlang.io/refresh"] == "lease"
+    ]
 
     assert len(leased) == 3
     for spec in leased:

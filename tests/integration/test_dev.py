@@ -262,6 +262,7 @@ def test_the_seeded_paths_are_the_products(stack):
     }
 
     assert {item["path"]: item["type"] for items in listings.values() for item in items} == {
+        "database/catalogue": "database",
         "database/postgresql": "database",
         "database/postgresql-admin": "database",
         "database/redis": "cache",

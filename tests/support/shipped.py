@@ -26,6 +26,13 @@ SEEDED: dict[str, dict[str, str]] = {
         "password": 'p@ss/w:rd?#%&" \\x',
         "database": "greenlang",
     },
+    "database/catalogue": {
+        "host": "postgresql.greenlang.internal",
+        "port": "5432",
+        "username": "greenlang",
+        "password": "cat/al@gue",
+        "database": "greenlang",
+    },
     "database/timescaledb": {
         "host": "timescaledb.greenlang.internal",
         "port": "5432",

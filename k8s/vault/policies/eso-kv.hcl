@@ -12,6 +12,10 @@ path "secret/data/greenlang/database/timescaledb" {
 path "secret/data/greenlang/database/redis" {
   capabilities = ["read"]
 }
+# The service's own catalogue, whose user does not take turns with another.
+path "secret/data/greenlang/database/catalogue" {
+  capabilities = ["read"]
+}
 
 # Keys of the services and of partners.
 path "secret/data/greenlang/api-keys/internal" {

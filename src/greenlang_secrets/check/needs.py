@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greenlang_secrets.check.documents import Document, Value
 from greenlang_secrets.check.findings import Finding, Place
-from greenlang_secrets.check.templates import read_by
+from greenlang_secrets.check.templates import fields_of, read_by
 
 __all__ = ["Need", "Store", "needs", "stores"]
 
@@ -129,7 +129,7 @@ def _external_secret(
                 yield Need(role=store.role, path=folder, capability="list", place=place)
             else:
                 key = remote.at("key")
-                yield Need(
+                asked = Need(
                     role=store.role,
                     path=_data(store, key.text),
                     capability="read",
@@ -137,6 +137,24 @@ def _external_secret(
                     secret=f"{store.mount}/{_relative(store, key.text)}",
                     field=remote.at("property").text,
                 )
+                yield asked
+                if item.at("extract").members and not asked.field:
+                    for name, line in _taken(spec):
+                        yield replace(asked, field=name, place=document.place(line))
+
+
+def _taken(spec: Value) -> Iterator[tuple[str, int]]:
+    """Yield the keys, and their lines, that a template takes of the one secret that is extracted;
+    none where they may come from somewhere else.
+    """
+    sources = spec.at("dataFrom").items
+    if len(sources) != 1 or sources[0].at("rewrite").items:
+        return
+    own = {item.at("secretKey").text for item in spec.at("data").items}
+    for template in spec.at("target", "template", "data").members.values():
+        for name, below in fields_of(template.text):
+            if name not in own:
+                yield name, template.line + below
 
 
 def _push_secret(

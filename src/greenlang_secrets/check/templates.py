@@ -1,4 +1,6 @@
-"""What templates of the agent read: ``secret``, ``secrets`` and ``pkiCert`` with a fixed path."""
+"""What templates read: of the agent ``secret``, ``secrets`` and ``pkiCert`` with a fixed path, of the
+External Secrets Operator the fields of the secret that it has taken.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,33 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["read_by"]
+__all__ = ["fields_of", "read_by"]
 
 _ACTION: Final = re.compile(r"\{\{(?!-?\s*/\*)(.*?)\}\}", re.DOTALL)
 _CALL: Final = re.compile(
     r"(?<![\w.])(?P<name>secret|secrets|pkiCert)\s+(?P<path>\"[^\"]*\"|`[^`]*`)(?P<more>\s+[\"`(])?"
 )
+_TEXT: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"|`[^`]*`")
+_FIELD: Final = re.compile(r"(?<![\w.)$\]])\.([A-Za-z_]\w*)")
+_INDEXED: Final = re.compile(r"index\s+\.\s+\"([^\"]+)\"")
+_MOVES: Final = re.compile(r"\{\{-?\s*(?:with|range|define|block|template)\b")
+
+
+def fields_of(template: str) -> Iterator[tuple[str, int]]:
+    """Yield (field, lines below the template's first) for each field of the dot.
+
+    A template in which the dot becomes something else (``with``, ``range``) is passed over.
+    """
+    if _MOVES.search(template):
+        return
+    for action in _ACTION.finditer(template):
+        code = action.group(1)
+        below = template.count("\n", 0, action.start(1))
+        for found in _INDEXED.finditer(code):
+            yield found[1], below + code.count("\n", 0, found.start())
+        bare = _TEXT.sub(lambda text: " " * len(text[0]), code)
+        for found in _FIELD.finditer(bare):
+            yield found[1], below + code.count("\n", 0, found.start())
 
 
 def read_by(template: str) -> Iterator[tuple[str, str, int]]:

@@ -183,6 +183,7 @@ def _platform(beside: Beside) -> list[_Seed]:
     return [
         _postgres(beside.postgres_url),
         _redis(beside.valkey_url),
+        _database("database/catalogue", "postgresql.greenlang.internal", "greenlang"),
         _database("database/timescaledb", "timescaledb.greenlang.internal", "metrics"),
         *(
             _Seed(path=path, type=SecretType.API_KEY, data={"api_key": _random("gl")})

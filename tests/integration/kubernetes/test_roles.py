@@ -23,7 +23,7 @@ READS = {
     },
     ("greenlang", "greenlang-jobs"): {"database/postgresql", "api-keys/internal"},
     ("external-secrets", "eso-kv"): {
-        *("database/postgresql", "database/timescaledb", "database/redis"),
+        *("database/postgresql", "database/timescaledb", "database/redis", "database/catalogue"),
         *("api-keys/internal", "api-keys/external", "certificates/internal-mtls"),
     },
     ("greenlang", "eso-database"): set(),

@@ -17,6 +17,7 @@ import pytest
 
 from contracts.promql import selected
 from contracts.rules import FOLDER, expressions
+from greenlang_secrets.check import Options, check
 from observability.dashboards.reading import document, panels, put_in
 from observability.external_metrics import names as external
 from observability.preview.__main__ import missing, preview
@@ -25,6 +26,8 @@ from observability.preview.cluster import played_cluster
 from observability.preview.stack import development_stack, scraping
 from observability.servers import Prometheus
 from observability.workload import SECONDS, work
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "k8s" / "monitoring"
 
 _METRIC = re.compile(r"\b(?:gl|vault)_[a-z0-9_:]+\b")
 
@@ -78,6 +81,9 @@ async def test_everything_that_is_asked_for_is_there(tmp_path: Path) -> None:
     assert silent == {("Operator's own view", "A"), ("Operator's own view", "B")}
     known = there | set(external("external_secrets")) | set(external("openbao"))
     assert of_queries() - known == set()
+    checked = await check(Options(paths=[MANIFESTS], metrics=frozenset(known)))
+    assert checked.findings == ()
+    assert checked.files > 1
     assert {name for name in of_runbooks() if not _is_part_of(name, known)} == set()
     # The control: what is not there would be seen.
     assert selected("gl_secrets_operations")[0].name not in there

@@ -7,7 +7,6 @@ import re
 from os.path import relpath
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus, unquote, urlsplit
 
 import pytest
 import yaml
@@ -383,51 +382,6 @@ def test_a_login_is_an_account_of_its_own() -> None:
         assert account["audiences"] == ["vault"]
 
 
-def rendered(template: str, values: dict[str, str]) -> str:
-    """Return what a template of ours gives: fields, through the three functions that we use."""
-    functions = {
-        "urlquery": quote_plus,
-        'replace "+" "%20"': lambda text: text.replace("+", "%20"),
-        "trim": str.strip,
-    }
-
-    def filled(match: re.Match[str]) -> str:
-        field, *steps = [part.strip() for part in match[1].split("|")]
-        text = values[field.removeprefix(".")]
-        for step in steps:
-            text = functions[step](text)
-        return text
-
-    return re.sub(r"\{\{(.+?)\}\}", filled, template)
-
-
-@pytest.mark.parametrize("password", ["p@ss/w:rd?#[]", "a b+c", "100%25", "ü'\"\\&=", "{{ .x }}"])
-def test_a_connection_string_survives_any_password(password: str) -> None:
-    """Whoever takes the URL apart finds the user and the password as they are in Vault."""
-    values = {
-        "username": "a@b c",
-        "password": password,
-        "host": "db",
-        "port": "5432",
-        "database": "green land",
-    }
-    urls = [
-        rendered(template, values)
-        for each in of("ExternalSecret")
-        for key, template in each["spec"]["target"]["template"]["data"].items()
-        if key.endswith("url")
-    ]
-
-    assert len(urls) == 13
-    for url in urls:
-        parts = urlsplit(url)
-        assert (unquote(parts.username or ""), unquote(parts.password or "")) == (
-            "a@b c",
-            password,
-        )
-        assert (parts.hostname, parts.port) == ("db", 5432)
-
-
 def test_a_template_uses_what_is_read() -> None:
     """Each field of a template is read from Vault, and each that is read is used."""
     for each in of("ExternalSecret"):
@@ -443,6 +397,12 @@ def test_keys_are_relative_to_the_mount() -> None:
         entry["remoteRef"]["key"]
         for each in of("ExternalSecret")
         for entry in each["spec"].get("data", [])
+    ]
+    read += [
+        source["extract"]["key"]
+        for each in of("ExternalSecret")
+        for source in each["spec"].get("dataFrom", [])
+        if "extract" in source
     ]
     pushed = [
         entry["match"]["remoteRef"]["remoteKey"]

@@ -1,0 +1,232 @@
+"""What the External Secrets Operator does with our manifests, against a real server.
+
+Logins, reads and pushes are its requests. Its templates are rendered by a real ``bao agent``, whose
+engine is Go's, as the operator's is: inside a ``with`` that makes the dot what the operator makes of
+it, and with the functions of sprig by the agent's names for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from greenlang_secrets.testing.openbao import _bao
+from support.shipped import Shipped
+
+Manifest = dict[str, Any]
+
+_SPRIG = re.compile(r"\|\s*(trim|replace)\b")
+_ACTION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_AGENT_SECONDS = 45.0
+
+
+class Refused(AssertionError):
+    """Vault does not let the operator do what a manifest asks of it."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who the operator logs in as."""
+
+    role: str
+    namespace: str
+    account: str
+    audience: str
+
+
+class Operator:
+    """Does for manifests what the operator does.
+
+    Attributes:
+        manifests: all that is applied.
+    """
+
+    def __init__(self, vault: Shipped, manifests: Sequence[Manifest]) -> None:
+        self._vault = vault
+        self.manifests = manifests
+
+    def of(self, kind: str) -> list[Manifest]:
+        """Return the manifests of a kind."""
+        return [each for each in self.manifests if each["kind"] == kind]
+
+    def _one(self, kind: str, name: str) -> Manifest:
+        [found] = [each for each in self.of(kind) if each["metadata"]["name"] == name]
+        return found
+
+    def generator(self, external_secret: Manifest) -> Manifest | None:
+        """Return the generator that an ExternalSecret takes, or None."""
+        for source in external_secret["spec"].get("dataFrom", []):
+            if "sourceRef" in source:
+                reference = source["sourceRef"]["generatorRef"]
+                return self._one(reference["kind"], reference["name"])
+        return None
+
+    def login(self, manifest: Manifest) -> Login:
+        """Return the login of an ExternalSecret or a PushSecret."""
+        generator = self.generator(manifest)
+        if generator is not None:
+            auth, home = generator["spec"]["provider"]["auth"]["kubernetes"], generator
+        else:
+            spec = manifest["spec"]
+            reference = spec.get("secretStoreRef") or spec["secretStoreRefs"][0]
+            home = self._one(reference["kind"], reference["name"])
+            auth = home["spec"]["provider"]["vault"]["auth"]["kubernetes"]
+        account = auth["serviceAccountRef"]
+        # Only a ClusterSecretStore may name an account of another namespace than its own.
+        cluster = home["kind"] == "ClusterSecretStore"
+        return Login(
+            role=auth["role"],
+            namespace=account["namespace"] if cluster else home["metadata"]["namespace"],
+            account=account["name"],
+            audience=account["audiences"][0],
+        )
+
+    async def token(self, login: Login) -> str:
+        """Log in."""
+        status, body = await self._vault.log_in(
+            login.role, login.namespace, login.account, login.audience
+        )
+        if status != 200:
+            raise Refused(f"login as {login.role}: {status}")
+        return str(body["auth"]["client_token"])
+
+    async def read(self, external_secret: Manifest) -> dict[str, str]:
+        """Read what an ExternalSecret names, and return what its template gets."""
+        token = await self.token(self.login(external_secret))
+        got: dict[str, str] = {}
+        for entry in external_secret["spec"].get("data", []):
+            remote = entry["remoteRef"]
+            data = await self._data(remote["key"], token)
+            if remote["property"] not in data:
+                raise Refused(f"{remote['key']} has no {remote['property']}")
+            got[entry["secretKey"]] = data[remote["property"]]
+        for source in external_secret["spec"].get("dataFrom", []):
+            if "extract" in source:
+                got |= await self._data(source["extract"]["key"], token)
+        return got
+
+    async def _data(self, key: str, token: str) -> dict[str, str]:
+        status, body = await self._vault.server.request("GET", f"secret/data/{key}", None, token)
+        if status != 200:
+            raise Refused(f"{key}: {status}")
+        data: dict[str, str] = body["data"]["data"]
+        return data
+
+    async def push(self, push_secret: Manifest) -> dict[str, int]:
+        """Make and update what a PushSecret pushes; return the status of deleting each."""
+        token = await self.token(self.login(push_secret))
+        statuses = {}
+        for entry in push_secret["spec"]["data"]:
+            key = entry["match"]["remoteRef"]["remoteKey"]
+            mark = {"custom_metadata": {"managed-by": "external-secrets"}}
+            for method, path, body in (
+                ("POST", f"secret/metadata/{key}", mark),
+                ("POST", f"secret/data/{key}", {"data": {"value": "one"}}),
+                ("GET", f"secret/data/{key}", None),
+                ("POST", f"secret/data/{key}", {"data": {"value": "two"}}),
+                ("GET", f"secret/metadata/{key}", None),
+            ):
+                status, _ = await self._vault.server.request(method, path, body, token)
+                if status not in {200, 204}:
+                    raise Refused(f"{method} {path}: {status}")
+            status, _ = await self._vault.server.request(
+                "DELETE", f"secret/metadata/{key}", None, token
+            )
+            statuses[key] = status
+        return statuses
+
+    async def rendered(
+        self, external_secrets: Iterable[Manifest], folder: Path
+    ) -> dict[str, dict[str, str]]:
+        """Return the Secrets, by name of the ExternalSecret; one agent runs for each login."""
+        by_login: dict[Login, list[Manifest]] = {}
+        for each in external_secrets:
+            by_login.setdefault(self.login(each), []).append(each)
+        runs = (self._agent(login, those, folder) for login, those in by_login.items())
+        made: dict[str, dict[str, str]] = {}
+        for run in await asyncio.gather(*runs):
+            made |= run
+        return made
+
+    async def _agent(
+        self, login: Login, those: Sequence[Manifest], folder: Path
+    ) -> dict[str, dict[str, str]]:
+        home = folder / login.role
+        home.mkdir(parents=True)
+        (home / "token").write_text(
+            self._vault.accounts.token(login.namespace, login.account, audience=login.audience)
+        )
+        templates = [
+            {
+                "destination": str(home / each["metadata"]["name"] / key),
+                "contents": self._contents(each, text),
+                "error_on_missing_key": True,
+            }
+            for each in those
+            for key, text in each["spec"]["target"]["template"]["data"].items()
+        ]
+        method = {"role": login.role, "token_path": str(home / "token")}
+        config = {
+            "vault": {"address": self._vault.server.addr},
+            # A list: an object that is all there is in auto_auth is taken for a block's label.
+            "auto_auth": {
+                "method": [{"type": "kubernetes", "config": method, "exit_on_err": True}]
+            },
+            "exit_after_auth": True,
+            "template_config": {"exit_on_retry_failure": True},
+            "template": templates,
+        }
+        (home / "config.json").write_text(json.dumps(config))
+        process = await asyncio.create_subprocess_exec(
+            *(str(_bao()), "agent", f"-config={home / 'config.json'}"),
+            env={"HOME": str(home)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), _AGENT_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            raise Refused(f"the agent of {login.role} ended with {process.returncode}: {output!r}")
+        return {
+            each["metadata"]["name"]: {
+                key: (home / each["metadata"]["name"] / key).read_text("utf-8")
+                for key in each["spec"]["target"]["template"]["data"]
+            }
+            for each in those
+        }
+
+    def _contents(self, external_secret: Manifest, template: str) -> str:
+        """A template of the operator as one of the agent."""
+        text = _ACTION.sub(lambda action: _SPRIG.sub(r"| sprig_\1", action[0]), template)
+        generator = self.generator(external_secret)
+        if generator is not None:
+            spec = generator["spec"]
+            parameters = "".join(
+                f' "{name}={value}"' for name, value in spec.get("parameters", {}).items()
+            )
+            return _within(f'secret "{spec["path"]}"{parameters}', _within(".Data", text))
+        extracts = [each["extract"]["key"] for each in external_secret["spec"].get("dataFrom", [])]
+        if extracts:
+            [key] = extracts
+            return _within(f'secret "secret/data/{key}"', _within(".Data.data", text))
+        entries = external_secret["spec"]["data"]
+        pairs = " ".join(f'"{entry["secretKey"]}" $v{n}' for n, entry in enumerate(entries))
+        text = _within(f"sprig_dict {pairs}", text)
+        for n, entry in reversed(list(enumerate(entries))):
+            remote: Mapping[str, str] = entry["remoteRef"]
+            taken = f"{{{{ $v{n} := .Data.data.{remote['property']} }}}}{text}"
+            text = _within(f'secret "secret/data/{remote["key"]}"', taken)
+        return text
+
+
+def _within(dot: str, text: str) -> str:
+    return f"{{{{ with {dot} }}}}{text}{{{{ end }}}}"

@@ -117,10 +117,24 @@ class Operator:
         data: dict[str, str] = body["data"]["data"]
         return data
 
-    async def push(self, push_secret: Manifest) -> dict[str, int]:
-        """Make and update what a PushSecret pushes; return the status of deleting each."""
+    async def generated(self, external_secret: Manifest) -> dict[str, Any]:
+        """Ask for what a generator makes, by its own method and parameters."""
+        generator = self.generator(external_secret)
+        assert generator is not None
+        spec = generator["spec"]
+        token = await self.token(self.login(external_secret))
+        status, body = await self._vault.server.request(
+            spec["method"], spec["path"], spec.get("parameters"), token
+        )
+        if status != 200:
+            raise Refused(f"{spec['method']} {spec['path']}: {status}")
+        data: dict[str, Any] = body["data"]
+        return data
+
+    async def push(self, push_secret: Manifest) -> set[int]:
+        """Make and update what a PushSecret pushes; return the statuses of deleting it."""
         token = await self.token(self.login(push_secret))
-        statuses = {}
+        statuses: set[int] = set()
         for entry in push_secret["spec"]["data"]:
             key = entry["match"]["remoteRef"]["remoteKey"]
             mark = {"custom_metadata": {"managed-by": "external-secrets"}}
@@ -134,10 +148,11 @@ class Operator:
                 status, _ = await self._vault.server.request(method, path, body, token)
                 if status not in {200, 204}:
                     raise Refused(f"{method} {path}: {status}")
-            status, _ = await self._vault.server.request(
-                "DELETE", f"secret/metadata/{key}", None, token
-            )
-            statuses[key] = status
+            for tree in ("data", "metadata"):
+                status, _ = await self._vault.server.request(
+                    "DELETE", f"secret/{tree}/{key}", None, token
+                )
+                statuses.add(status)
         return statuses
 
     async def rendered(
@@ -173,7 +188,7 @@ class Operator:
         method = {"role": login.role, "token_path": str(home / "token")}
         config = {
             "vault": {"address": self._vault.server.addr},
-            # A list: an object that is all there is in auto_auth is taken for a block's label.
+            # A list: the agent refuses an object that is all there is in auto_auth.
             "auto_auth": {
                 "method": [{"type": "kubernetes", "config": method, "exit_on_err": True}]
             },
@@ -217,6 +232,7 @@ class Operator:
         extracts = [each["extract"]["key"] for each in external_secret["spec"].get("dataFrom", [])]
         if extracts:
             [key] = extracts
+            assert "data" not in external_secret["spec"], "one form or the other"
             return _within(f'secret "secret/data/{key}"', _within(".Data.data", text))
         entries = external_secret["spec"]["data"]
         pairs = " ".join(f'"{entry["secretKey"]}" $v{n}' for n, entry in enumerate(entries))

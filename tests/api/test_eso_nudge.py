@@ -65,13 +65,13 @@ async def test_a_burst_is_one_nudge_of_each_that_reads_it(
         kubernetes.apply("c", "suffix", spec=reading(path))
         kubernetes.apply("c", "platform", spec=reading(f"greenlang/{path}"))
         kubernetes.apply("c", "other", spec=reading(f"tenants/other/{path}"))
-        kubernetes.apply("c", "last", spec=reading(f"tenants/acme/{path}/last"))
+        kubernetes.apply("c", "last", spec=reading(f"tenants/acme/{path}-last"))
         async with watching(vault_server, mount, api_config, kubernetes) as service:
             for value in ("1", "2", "3"):
                 assert (await write(service, issuer, path, value)).status < 300
             await patched(kubernetes, 2)
             # Whatever the burst has left is sent before what comes after it.
-            await write(service, issuer, f"{path}/last")
+            assert (await write(service, issuer, f"{path}-last")).status == 201
             seen = await patched(kubernetes, 3)
         bodies = [each.body for each in kubernetes.asked if each.verb == "patch"]
 
@@ -93,7 +93,7 @@ async def test_nothing_is_sent_unless_switched_on(vault_server, mount, api_confi
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(403, 1), (404, 2), (409, 3), (500, 3)])
-async def test_a_server_that_refuses_fails_no_write(
+async def test_a_server_that_refuses_fails_no_write(  # noqa: PLR0917  # fixtures
     vault_server, mount, api_config, issuer, path, status, attempts
 ):
     """Writes go on, and each refusal is tried a few times at most (404: each version once)."""
@@ -101,11 +101,11 @@ async def test_a_server_that_refuses_fails_no_write(
         kubernetes.apply("a", "one", spec=reading(f"tenants/acme/{path}"))
         kubernetes.served["externalsecrets"].add("v1beta1")
         kubernetes.patch_status = status
-        kubernetes.apply("b", "last", spec=reading(f"tenants/acme/{path}/last"))
+        kubernetes.apply("b", "last", spec=reading(f"tenants/acme/{path}-last"))
         async with watching(vault_server, mount, api_config, kubernetes) as service:
             assert (await write(service, issuer, path)).status == 201
             await patched(kubernetes, attempts)
-            assert (await write(service, issuer, f"{path}/last")).status == 201
+            assert (await write(service, issuer, f"{path}-last")).status == 201
             seen = await patched(kubernetes, attempts + 1)
 
     assert seen[: attempts + 1] == ["a/one"] * attempts + ["b/last"]

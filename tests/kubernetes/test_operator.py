@@ -23,7 +23,7 @@ from support.shipped import SEEDED
 V1 = "/apis/external-secrets.io/v1/namespaces/greenlang"
 V1ALPHA1 = "/apis/external-secrets.io/v1alpha1/namespaces/greenlang"
 CORE = "/api/v1/namespaces/greenlang"
-COPIES = [f"greenlang-{name}-postgresql" for name in ("api", "agents", "jobs", "secrets")]
+COPIES = [f"greenlang-{name}-postgresql" for name in ("api", "agents", "jobs")]
 """Secrets made of database/postgresql."""
 
 AT_START = 120.0  # seconds for all objects to be ready

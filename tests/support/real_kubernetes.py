@@ -222,6 +222,11 @@ class Process:
         assert code is None, f"{self.log.stem} ended with {code}:\n{tail}"
 
 
+def _own_environment() -> dict[str, str]:
+    """Ours, without what would tell the operator's client of another Vault."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_"))}
+
+
 def running(stack: ExitStack, folder: Path, command: Sequence[str], **variables: str) -> Process:
     """Start a program that ends with the stack, and with us even if we are killed."""
     log = folder / f"{Path(command[0]).name}.log"
@@ -232,7 +237,7 @@ def running(stack: ExitStack, folder: Path, command: Sequence[str], **variables:
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        env={**os.environ, **variables},
+        env={**_own_environment(), **variables},
         start_new_session=True,
         preexec_fn=dying_with_owner(),  # noqa: PLW1509  two system calls, prepared before the fork
     )

@@ -66,6 +66,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint k8s/secrets-api/Containerfile
 	$(BIN)/python tests/secret_scan.py
 
 format: $(INSTALLED)

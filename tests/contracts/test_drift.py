@@ -165,6 +165,37 @@ def test_pushes_delete_nothing_and_push_no_placeholder() -> None:
     assert careless(found) == [each["metadata"]["name"] for each in pushes]
 
 
+MADE_BY_APPLICATIONS: Final = {("greenlang-api-session-keys", "signing-key")}
+"""Secrets that an application makes in the cluster at its first start, and their keys."""
+
+
+def unmade(found: Sequence[Manifest]) -> set[tuple[str, str]]:
+    """Return name and key of what is pushed, and no ExternalSecret makes."""
+    made = {
+        (each["spec"]["target"]["name"], key)
+        for each in found
+        if each["kind"] == "ExternalSecret"
+        for key in each["spec"]["target"]["template"]["data"]
+    }
+    return {
+        (each["spec"]["selector"]["secret"]["name"], entry["match"]["secretKey"])
+        for each in found
+        if each["kind"] == "PushSecret"
+        for entry in each["spec"]["data"]
+    } - made
+
+
+def test_what_is_pushed_is_made_in_the_cluster() -> None:
+    """By an ExternalSecret, whose key it is, or by the application that is named here."""
+    found = manifests()
+    assert unmade(found) == MADE_BY_APPLICATIONS
+
+    for each in found:  # the control
+        if each["kind"] == "PushSecret" and each["metadata"]["name"] == "greenlang-api-mtls":
+            each["spec"]["data"][0]["match"]["secretKey"] = "tls.cert"
+    assert unmade(found) == {*MADE_BY_APPLICATIONS, ("greenlang-api-mtls", "tls.cert")}
+
+
 def test_leases_are_as_long_as_generators_say() -> None:
     """The annotation by which refreshes are chosen is the life that the role gives."""
     lives = {

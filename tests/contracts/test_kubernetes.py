@@ -371,6 +371,23 @@ def test_one_read_takes_all_of_a_path() -> None:
     assert torn(broken) == ["greenlang/database/redis"]
 
 
+def leaking(external_secret: dict[str, Any]) -> bool:
+    """Return whether a Secret would have keys that its template does not name."""
+    template = external_secret["spec"]["target"].get("template", {})
+    return not template.get("data") or template.get("mergePolicy", "Replace") != "Replace"
+
+
+def test_a_secret_has_the_keys_of_its_template_alone() -> None:
+    """What else lies at the path, or is added to it later, does not reach a pod."""
+    assert [each["metadata"]["name"] for each in of("ExternalSecret") if leaking(each)] == []
+
+    broken = one("ExternalSecret", "greenlang-api-redis")
+    broken["spec"]["target"]["template"]["mergePolicy"] = "Merge"
+    assert leaking(broken)
+    del broken["spec"]["target"]["template"]
+    assert leaking(broken)
+
+
 def test_an_external_secret_fits_its_lease() -> None:
     """What a generator made lives for two refreshes more than the one that replaces it."""
     ttl = {

@@ -31,8 +31,9 @@ class Refused(AssertionError):
 
 @dataclass(frozen=True)
 class Login:
-    """Who the operator logs in as."""
+    """Who the operator logs in as, and at which auth mount."""
 
+    mount: str
     role: str
     namespace: str
     account: str
@@ -54,7 +55,8 @@ class Operator:
         """Return the manifests of a kind."""
         return [each for each in self.manifests if each["kind"] == kind]
 
-    def _one(self, kind: str, name: str) -> Manifest:
+    def one(self, kind: str, name: str) -> Manifest:
+        """Return the manifest of a kind and name."""
         [found] = [each for each in self.of(kind) if each["metadata"]["name"] == name]
         return found
 
@@ -63,33 +65,57 @@ class Operator:
         for source in external_secret["spec"].get("dataFrom", []):
             if "sourceRef" in source:
                 reference = source["sourceRef"]["generatorRef"]
-                return self._one(reference["kind"], reference["name"])
+                return self.one(reference["kind"], reference["name"])
         return None
+
+    def _home(self, manifest: Manifest) -> tuple[Manifest, dict[str, Any]]:
+        """Return what a manifest takes, generator or store, and the Vault that it names."""
+        home = self.generator(manifest)
+        if home is None:
+            spec = manifest["spec"]
+            reference = spec.get("secretStoreRef") or spec["secretStoreRefs"][0]
+            home = self.one(reference["kind"], reference["name"])
+        provider: dict[str, Any] = home["spec"]["provider"]
+        namespace = manifest["metadata"]["namespace"]
+        conditions = home["spec"].get("conditions", [])
+        if home["kind"] == "ClusterSecretStore":
+            allowed = not conditions or any(
+                namespace in each.get("namespaces", []) for each in conditions
+            )
+        else:
+            allowed = home["metadata"]["namespace"] == namespace
+        if not allowed:
+            raise Refused(f"{home['metadata']['name']} is not for the namespace {namespace}")
+        return home, provider.get("vault", provider)
 
     def login(self, manifest: Manifest) -> Login:
         """Return the login of an ExternalSecret or a PushSecret."""
-        generator = self.generator(manifest)
-        if generator is not None:
-            auth, home = generator["spec"]["provider"]["auth"]["kubernetes"], generator
-        else:
-            spec = manifest["spec"]
-            reference = spec.get("secretStoreRef") or spec["secretStoreRefs"][0]
-            home = self._one(reference["kind"], reference["name"])
-            auth = home["spec"]["provider"]["vault"]["auth"]["kubernetes"]
+        home, vault = self._home(manifest)
+        auth = vault["auth"]["kubernetes"]
         account = auth["serviceAccountRef"]
         # Only a ClusterSecretStore may name an account of another namespace than its own.
         cluster = home["kind"] == "ClusterSecretStore"
         return Login(
+            mount=auth["mountPath"],
             role=auth["role"],
             namespace=account["namespace"] if cluster else home["metadata"]["namespace"],
             account=account["name"],
             audience=account["audiences"][0],
         )
 
+    def _path(self, manifest: Manifest, key: str, tree: str = "data") -> str:
+        """Return where Vault has a key of the manifest's store."""
+        _, vault = self._home(manifest)
+        middle = f"{tree}/" if vault["version"] == "v2" else ""
+        return f"{vault['path']}/{middle}{key}"
+
     async def token(self, login: Login) -> str:
         """Log in."""
-        status, body = await self._vault.log_in(
-            login.role, login.namespace, login.account, login.audience
+        account = self._vault.accounts.token(
+            login.namespace, login.account, audience=login.audience
+        )
+        status, body = await self._vault.server.request(
+            "POST", f"auth/{login.mount}/login", {"role": login.role, "jwt": account}
         )
         if status != 200:
             raise Refused(f"login as {login.role}: {status}")
@@ -101,19 +127,20 @@ class Operator:
         got: dict[str, str] = {}
         for entry in external_secret["spec"].get("data", []):
             remote = entry["remoteRef"]
-            data = await self._data(remote["key"], token)
+            data = await self._data(self._path(external_secret, remote["key"]), token)
             if remote["property"] not in data:
                 raise Refused(f"{remote['key']} has no {remote['property']}")
             got[entry["secretKey"]] = data[remote["property"]]
         for source in external_secret["spec"].get("dataFrom", []):
             if "extract" in source:
-                got |= await self._data(source["extract"]["key"], token)
+                path = self._path(external_secret, source["extract"]["key"])
+                got |= await self._data(path, token)
         return got
 
-    async def _data(self, key: str, token: str) -> dict[str, str]:
-        status, body = await self._vault.server.request("GET", f"secret/data/{key}", None, token)
+    async def _data(self, path: str, token: str) -> dict[str, str]:
+        status, body = await self._vault.server.request("GET", path, None, token)
         if status != 200:
-            raise Refused(f"{key}: {status}")
+            raise Refused(f"{path}: {status}")
         data: dict[str, str] = body["data"]["data"]
         return data
 
@@ -137,21 +164,22 @@ class Operator:
         statuses: set[int] = set()
         for entry in push_secret["spec"]["data"]:
             key = entry["match"]["remoteRef"]["remoteKey"]
+            values = self._path(push_secret, key)
+            about = self._path(push_secret, key, "metadata")
             mark = {"custom_metadata": {"managed-by": "external-secrets"}}
             for method, path, body in (
-                ("POST", f"secret/metadata/{key}", mark),
-                ("POST", f"secret/data/{key}", {"data": {"value": "one"}}),
-                ("GET", f"secret/data/{key}", None),
-                ("POST", f"secret/data/{key}", {"data": {"value": "two"}}),
-                ("GET", f"secret/metadata/{key}", None),
+                ("POST", about, mark),
+                ("POST", values, {"data": {"value": "one"}}),
+                ("GET", values, None),
+                ("POST", values, {"data": {"value": "two"}}),
+                ("POST", about, mark),
+                ("GET", about, None),
             ):
                 status, _ = await self._vault.server.request(method, path, body, token)
                 if status not in {200, 204}:
                     raise Refused(f"{method} {path}: {status}")
-            for tree in ("data", "metadata"):
-                status, _ = await self._vault.server.request(
-                    "DELETE", f"secret/{tree}/{key}", None, token
-                )
+            for path in (values, about):
+                status, _ = await self._vault.server.request("DELETE", path, None, token)
                 statuses.add(status)
         return statuses
 
@@ -190,7 +218,14 @@ class Operator:
             "vault": {"address": self._vault.server.addr},
             # A list: the agent refuses an object that is all there is in auto_auth.
             "auto_auth": {
-                "method": [{"type": "kubernetes", "config": method, "exit_on_err": True}]
+                "method": [
+                    {
+                        "type": "kubernetes",
+                        "mount_path": f"auth/{login.mount}",
+                        "config": method,
+                        "exit_on_err": True,
+                    }
+                ]
             },
             "exit_after_auth": True,
             "template_config": {"exit_on_retry_failure": True},
@@ -233,14 +268,16 @@ class Operator:
         if extracts:
             [key] = extracts
             assert "data" not in external_secret["spec"], "one form or the other"
-            return _within(f'secret "secret/data/{key}"', _within(".Data.data", text))
+            path = self._path(external_secret, key)
+            return _within(f'secret "{path}"', _within(".Data.data", text))
         entries = external_secret["spec"]["data"]
         pairs = " ".join(f'"{entry["secretKey"]}" $v{n}' for n, entry in enumerate(entries))
         text = _within(f"sprig_dict {pairs}", text)
         for n, entry in reversed(list(enumerate(entries))):
             remote: Mapping[str, str] = entry["remoteRef"]
             taken = f"{{{{ $v{n} := .Data.data.{remote['property']} }}}}{text}"
-            text = _within(f'secret "secret/data/{remote["key"]}"', taken)
+            path = self._path(external_secret, remote["key"])
+            text = _within(f'secret "{path}"', taken)
         return text
 
 

@@ -129,16 +129,18 @@ def _external_secret(
                 yield Need(role=store.role, path=folder, capability="list", place=place)
             else:
                 key = remote.at("key")
+                # Instead of the secret, its custom metadata: their keys are in no tree.
+                fetched = store.versioned and remote.at("metadataPolicy").text == "Fetch"
                 asked = Need(
                     role=store.role,
-                    path=_data(store, key.text),
+                    path=_data(store, key.text, part="metadata" if fetched else "data"),
                     capability="read",
                     place=document.place(key.line),
                     secret=f"{store.mount}/{_relative(store, key.text)}",
-                    field=remote.at("property").text,
+                    field="" if fetched else remote.at("property").text,
                 )
                 yield asked
-                if item.at("extract").members and not asked.field:
+                if item.at("extract").members and not asked.field and not fetched:
                     for name, line in _taken(spec):
                         yield replace(asked, field=name, place=document.place(line))
 
@@ -149,6 +151,8 @@ def _taken(spec: Value) -> Iterator[tuple[str, int]]:
     """
     sources = spec.at("dataFrom").items
     if len(sources) != 1 or sources[0].at("rewrite").items:
+        return
+    if sources[0].at("extract", "conversionStrategy").text == "Unicode":
         return
     own = {item.at("secretKey").text for item in spec.at("data").items}
     for template in spec.at("target", "template", "data").members.values():

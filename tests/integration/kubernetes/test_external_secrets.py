@@ -166,11 +166,7 @@ async def test_every_push_arrives_and_deletes_nothing(vault):
 async def test_a_deleted_policy_line_is_found(vault):
     """The control: without one line of its policy the store's role reads one secret less."""
     operator = operator_of(vault)
-    [redis] = [
-        each
-        for each in operator.of("ExternalSecret")
-        if each["metadata"]["name"] == "greenlang-api-redis"
-    ]
+    redis = operator.one("ExternalSecret", "greenlang-api-redis")
     await operator.read(redis)
     _, body = await vault.server.request("GET", "sys/policies/acl/eso-kv")
     less = body["data"]["policy"].replace("secret/data/greenlang/database/redis", "secret/data/x")
@@ -184,8 +180,8 @@ async def test_a_deleted_policy_line_is_found(vault):
 async def test_a_field_that_is_not_there_is_found(vault, tmp_path):
     """The control: a misspelt field renders no Secret, and a property of `data` is missed."""
     operator = operator_of(vault)
-    by_name = {each["metadata"]["name"]: each for each in operator.of("ExternalSecret")}
-    api, keys = by_name["greenlang-api-postgresql"], by_name["greenlang-api-api-keys"]
+    api = operator.one("ExternalSecret", "greenlang-api-postgresql")
+    keys = operator.one("ExternalSecret", "greenlang-api-api-keys")
     api["spec"]["target"]["template"]["data"]["host"] = "{{ .hostname }}"
     keys["spec"]["data"][0]["remoteRef"]["property"] = "key"
 
@@ -198,17 +194,9 @@ async def test_a_field_that_is_not_there_is_found(vault, tmp_path):
 async def test_an_account_of_another_namespace_is_refused(vault):
     """The control: the store's account elsewhere, or its usual token, logs in to nothing."""
     operator = operator_of(vault)
-    [store] = [
-        each
-        for each in operator.manifests
-        if each["metadata"]["name"] == "vault-kv" and each["kind"] == "ClusterSecretStore"
-    ]
+    store = operator.one("ClusterSecretStore", "vault-kv")
     account = store["spec"]["provider"]["vault"]["auth"]["kubernetes"]["serviceAccountRef"]
-    [secret] = [
-        each
-        for each in operator.of("ExternalSecret")
-        if each["metadata"]["name"] == "greenlang-api-redis"
-    ]
+    secret = operator.one("ExternalSecret", "greenlang-api-redis")
 
     account["namespace"] = "greenlang"
     with pytest.raises(Refused, match="login as eso-kv"):
@@ -216,3 +204,22 @@ async def test_an_account_of_another_namespace_is_refused(vault):
     account["namespace"], account["audiences"] = "external-secrets", ["https://kubernetes"]
     with pytest.raises(Refused, match="login as eso-kv"):
         await operator.read(secret)
+
+
+async def test_a_store_that_drifted_is_found(vault):
+    """The control: another mount, another version of KV, another auth mount, another namespace."""
+    drifts = (
+        ("path", "kv", "kv/data/greenlang/database/redis: 403"),
+        ("version", "v1", "secret/greenlang/database/redis: 403"),
+        ("mountPath", "k8s", "login as eso-kv: 404"),
+        ("conditions", [{"namespaces": ["default"]}], "is not for the namespace greenlang"),
+    )
+    for field, value, refusal in drifts:
+        operator = operator_of(vault)
+        store = operator.one("ClusterSecretStore", "vault-kv")["spec"]
+        auth = store["provider"]["vault"]["auth"]["kubernetes"]
+        place = next(each for each in (store, store["provider"]["vault"], auth) if field in each)
+        place[field] = value
+
+        with pytest.raises(Refused, match=refusal):
+            await operator.read(operator.one("ExternalSecret", "greenlang-api-redis"))

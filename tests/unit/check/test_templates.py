@@ -72,8 +72,10 @@ def test_the_template_says_what_an_extract_is_for() -> None:
     [
         "[{extract: {key: a}}, {extract: {key: b}}]",
         "[{extract: {key: a}, rewrite: [{regexp: {source: x, target: y}}]}]",
+        "[{extract: {key: a, conversionStrategy: Unicode}}]",
+        "[{extract: {key: a, metadataPolicy: Fetch}}]",
     ],
 )
 def test_fields_that_may_be_another_s_are_left_open(sources: str) -> None:
-    """Two sources, or keys that are rewritten: nobody knows whose a field is."""
+    """Two sources, keys that are rewritten, or metadata: nobody knows whose a field is."""
     assert {name for name, _ in fields(f"{TEMPLATE}  dataFrom: {sources}\n")} == {""}

@@ -71,6 +71,10 @@ _BY_STATUS: Final = {
 }
 
 
+_PASSING: Final = frozenset({408, 409, 429})
+"""Refusals of a change that may be none the next time; others of 4xx last."""
+
+
 class TroubleError(Exception):
     """A list or a watch has ended badly.
 
@@ -190,8 +194,11 @@ class EsoApi:
             raise TroubleError(Trouble.UNREACHABLE, error=type(error).__name__) from None
         answer.close()
         if answer.status != 200:
+            lasting = 400 <= answer.status < 500 and answer.status not in _PASSING
             raise TroubleError(
-                _BY_STATUS.get(answer.status, Trouble.UNAVAILABLE), error=str(answer.status)
+                _BY_STATUS.get(answer.status, Trouble.INVALID if lasting else Trouble.UNAVAILABLE),
+                error=str(answer.status),
+                retry_after=_seconds(answer.headers.get("Retry-After")),
             )
 
     @asynccontextmanager

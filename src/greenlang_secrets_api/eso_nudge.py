@@ -31,8 +31,12 @@ __all__ = ["EsoNudge", "place_of_key"]
 _log: Final = logging.getLogger("greenlang_secrets_api.eso")
 
 MOST_WAITING: Final = 1000  # places in the queue
-COALESCE: Final = 0.1  # seconds in which changes become one
+COALESCE: Final = 0.25
+"""Seconds in which changes become one. A standby, which the operator may ask, was up to 119 ms behind
+(docs/explanation/vault-facts.md); it would copy the old version, and wait the whole interval."""
 WITHIN: Final = 5.0  # seconds of one request
+ALL_WITHIN: Final = 10.0  # seconds for all that a change is read by
+AT_ONCE: Final = 4  # requests
 ATTEMPTS: Final = 3  # for one object, while the budget lasts
 _AGAIN: Final = frozenset({Trouble.UNREACHABLE, Trouble.UNAVAILABLE})
 
@@ -53,6 +57,7 @@ class EsoNudge:
         mount: of KV.
         coalesce: seconds in which changes become one.
         within: seconds of one request.
+        all_within: seconds for all that is nudged at a time.
         most: places in the queue; beyond, the oldest is dropped.
     """
 
@@ -64,6 +69,7 @@ class EsoNudge:
         mount: str,
         coalesce: float = COALESCE,
         within: float = WITHIN,
+        all_within: float = ALL_WITHIN,
         most: int = MOST_WAITING,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -72,6 +78,8 @@ class EsoNudge:
         self._mount = mount
         self._coalesce = coalesce
         self._within = within
+        self._all_within = all_within
+        self._free = anyio.Semaphore(AT_ONCE)
         self._most = most
         self._chance = chance
         self._budget = RetryBudget()
@@ -109,18 +117,31 @@ class EsoNudge:
             await reported(self._nudge(places), name="eso nudge")
 
     async def _nudge(self, places: frozenset[str]) -> None:
-        for label in self._readers(places):
-            namespace, _, name = label.partition("/")
-            self._budget.deposit()
-            await self._annotate(namespace, name)
+        """Annotate what reads these; one that hangs holds up no other for long."""
+        with anyio.move_on_after(self._all_within) as scope:
+            async with anyio.create_task_group() as tasks:
+                for label in self._readers(places):
+                    namespace, _, name = label.partition("/")
+                    tasks.start_soon(self._in_turn, namespace, name)
+        if scope.cancelled_caught:
+            self._tell(Trouble.SILENT.value)
 
     def _readers(self, places: frozenset[str]) -> list[str]:
-        """Return the labels of the objects that read one of these places."""
+        """Return the labels of the objects that read one of these places.
+
+        What never syncs by itself is left out: somebody has wanted it so.
+        """
         return [
             each.status.label
             for each in self._syncs.counted()
-            if any(place_of_key(key, self._mount) in places for key in each.status.reads)
+            if each.status.refreshed_every is not None
+            and any(place_of_key(key, self._mount) in places for key in each.status.reads)
         ]
+
+    async def _in_turn(self, namespace: str, name: str) -> None:
+        async with self._free:
+            self._budget.deposit()
+            await self._annotate(namespace, name)
 
     async def _annotate(self, namespace: str, name: str) -> None:
         backoff = Backoff(self._chance)
@@ -132,9 +153,10 @@ class EsoNudge:
                 if not again:
                     self._fail(error)
                     return
-                await anyio.sleep(backoff.next())
+                await anyio.sleep(max(backoff.next(), error.retry_after or 0.0))
             else:
-                self._told.clear()
+                # What one namespace denies, another may allow: that is said once.
+                self._told &= {Trouble.DENIED.value}
                 return
 
     async def _send(self, namespace: str, name: str) -> None:
@@ -156,7 +178,7 @@ class EsoNudge:
         advice = "apply k8s/monitoring/eso-nudge-rbac.yaml"
         self._tell(error.trouble.value, advice if error.trouble is Trouble.DENIED else "")
 
-    def _tell(self, reason: str, advice: str) -> None:
+    def _tell(self, reason: str, advice: str = "") -> None:
         """Log the first of its kind since a nudge went through."""
         if reason not in self._told:
             self._told.add(reason)

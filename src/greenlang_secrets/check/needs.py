@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from greenlang_secrets.check.documents import Document, Value
 from greenlang_secrets.check.findings import Finding, Place
-from greenlang_secrets.check.templates import fields_of, read_by
+from greenlang_secrets.check.templates import fields_of, fields_read, read_by
 
 __all__ = ["Need", "Store", "needs", "stores"]
 
@@ -223,7 +223,7 @@ def _injected(document: Document, mounts: set[str]) -> Iterator[Need | Finding]:
         if asked and (role is None or not role.text):
             yield _no_role(document.place(value.line))
             continue
-        for path, capability, line in asked:
+        for path, capability, line, field in asked:
             mount, _, rest = path.partition("/")
             yield Need(
                 role="" if role is None else role.text,
@@ -235,20 +235,23 @@ def _injected(document: Document, mounts: set[str]) -> Iterator[Need | Finding]:
                     if mount in mounts and rest.startswith("data/") and capability == "read"
                     else None
                 ),
+                field=field,
             )
 
 
-def _asked(own: dict[str, Value], mounts: set[str]) -> Iterator[tuple[str, str, int]]:
+def _asked(own: dict[str, Value], mounts: set[str]) -> Iterator[tuple[str, str, int, str]]:
     for name, value in own.items():
         if name.startswith("agent-inject-template-"):
             for path, capability, below in read_by(value.text):
-                yield _full(path, capability, mounts), capability, value.line + below
+                yield _full(path, capability, mounts), capability, value.line + below, ""
+            for path, field, below in fields_read(value.text):
+                yield _full(path, "read", mounts), "read", value.line + below, field
         elif name.startswith("agent-inject-secret-"):
             suffix = name.removeprefix("agent-inject-secret-")
             # With a template the path is not read: the template says what is.
             if value.text and f"agent-inject-template-{suffix}" not in own:
                 path = value.text.partition("?")[0]
-                yield _full(path, "read", mounts), "read", value.line
+                yield _full(path, "read", mounts), "read", value.line, ""
 
 
 def _full(path: str, capability: str, mounts: set[str]) -> str:

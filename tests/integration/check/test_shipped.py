@@ -125,6 +125,33 @@ DRIFTS: Final = {
         '{{- with secret "secret/data/greenlang/api-keys/external" -}}',
         ("unreadable_path", "agent-injector/greenlang-jobs.yaml"),
     ),
+    "a field of an agent's template is misspelt": (
+        "agent-injector/greenlang-api.yaml",
+        "{{ .Data.data.password | urlquery",
+        "{{ .Data.data.pasword | urlquery",
+        ("unknown_path", "agent-injector/greenlang-api.yaml"),
+    ),
+    "a metric of a variable is misspelt": (
+        "monitoring/grafana-dashboard.yaml",
+        "label_values(gl_",
+        "label_values(glx_",
+        ("unknown_metric", "monitoring/grafana-dashboard.yaml"),
+    ),
+    "a file is no text": (
+        "secrets-api/service.yaml",
+        "# Rules and dashboard",
+        "# R\udce9gles and dashboard",
+        ("invalid_file", "secrets-api/service.yaml"),
+    ),
+    "a password of libpq is in the environment": (
+        "secrets-api/deployment.yaml",
+        "            - name: GREENLANG_SECRETS_DRAIN_SECONDS",
+        (
+            "            - name: PGPASSWORD\n              value: summer-of-69\n"
+            "            - name: GREENLANG_SECRETS_DRAIN_SECONDS"
+        ),
+        ("secret_literal", "secrets-api/deployment.yaml"),
+    ),
     "a role is another": (
         "external-secrets/stores.yaml",
         "role: eso-kv",
@@ -167,10 +194,21 @@ def test_a_drift_is_found_where_it_is(run, tmp_path: Path, drift: str) -> None:
     copy = shutil.copytree(K8S, tmp_path / "k8s")
     text = (copy / name).read_text("utf-8")
     assert before in text
-    (copy / name).write_text(text.replace(before, after))
+    changed = text.replace(before, after)
+    (copy / name).write_bytes(changed.encode("utf-8", "surrogateescape"))
 
     found = [each for each in findings(run(str(copy))) if each["rule"] == rule]
 
     assert found
     assert {each["file"].removeprefix(f"{copy}/") for each in found if place in each["file"]}
     assert all(each["line"] > 0 for each in found)
+
+
+def test_a_linked_folder_is_told_of(run, tmp_path: Path) -> None:
+    """What is behind a link is not read, and that is said."""
+    copy = shutil.copytree(K8S, tmp_path / "k8s")
+    (copy / "linked").symlink_to(copy / "monitoring")
+
+    [found] = findings(run(str(copy)))
+
+    assert (found["rule"], found["file"]) == ("invalid_file", str(copy / "linked"))

@@ -80,6 +80,33 @@ async def test_a_burst_is_one_nudge_of_each_that_reads_it(
     assert path.encode() not in bodies[0]
 
 
+async def test_deletes_and_undeletes_nudge_and_a_missing_right_is_said(  # noqa: PLR0917  # fixtures
+    vault_server, mount, api_config, issuer, path, caplog
+):
+    """Each is a change of what the Secret is made of; without `patch` nothing is retried, and the
+    log says which right is missing.
+    """
+    bearer = (b"authorization", b"Bearer " + issuer.tenant("acme").encode())
+    async with kubernetes_api() as kubernetes:
+        kubernetes.apply("a", "one", spec=reading(f"tenants/acme/{path}"))
+        async with watching(vault_server, mount, api_config, kubernetes) as service:
+            assert (await write(service, issuer, path)).status == 201
+            await patched(kubernetes, 1)
+            assert (await service.ask("DELETE", path, [bearer])).status == 204
+            await patched(kubernetes, 2)
+            kubernetes.rights = {"": {("list", "externalsecrets"), ("watch", "externalsecrets")}}
+            undelete = (f"{path}/undelete", [bearer, JSON], b'{"version": 1}')
+            assert (await service.ask("POST", *undelete)).status == 200
+            await patched(kubernetes, 3)
+            async with asyncio.timeout(5):
+                while not caplog.records:
+                    await asyncio.sleep(0.01)
+
+        assert kubernetes.patches() == ["a/one"] * 3
+    advice = [each.advice for each in caplog.records if each.message == "eso_nudge.trouble"]
+    assert advice == ["apply k8s/monitoring/eso-nudge-rbac.yaml"]
+
+
 async def test_nothing_is_sent_unless_switched_on(vault_server, mount, api_config, issuer, path):
     """The control: a watch alone never patches, and nobody hears of changes for it."""
     async with kubernetes_api() as kubernetes:

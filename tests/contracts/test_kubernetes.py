@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
+import sys
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,29 @@ def test_the_image_is_built_from_the_lock() -> None:
     assert {source: (ROOT / source).exists() for source in copied} == dict.fromkeys(copied, True)
     assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
     assert "asyncpg==" in (ROOT / "requirements" / "api.txt").read_text("utf-8")
+
+
+def lint(containerfile: Path) -> str:
+    """Return what the linter of `make check` says, empty for a file without a fault."""
+    run = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), containerfile],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (run.returncode == 0) == (not run.stdout), run.stderr
+    return run.stdout
+
+
+def test_the_image_is_linted(tmp_path: Path) -> None:
+    """The linter finds nothing; the control, a base without a tag and a `sudo`, is found."""
+    broken = tmp_path / "Containerfile"
+    broken.write_text("FROM python\nRUN sudo true\n")
+
+    assert lint(ROOT / "k8s" / "secrets-api" / "Containerfile") == ""
+    assert "DL3006" in lint(broken)
+    assert "DL3004" in lint(broken)
 
 
 # ---------------------------------------------------------------- the service

@@ -375,13 +375,8 @@ def _merged(item: Json, patch: Json) -> Json:
     """RFC 7396."""
     merged = copy.deepcopy(item)
     for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            merged[name] = _merged(merged.get(name) or {}, value)
-        else:
-            merged[name] = value
-    return merged
+        merged[name] = _merged(merged.get(name) or {}, value) if isinstance(value, dict) else value
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _condition(ready: str, reason: str, since: str) -> Json:

@@ -50,8 +50,8 @@ class KubernetesAuth:
     Attributes:
         mount: of the auth method, without ``auth/``.
         host: the URL of the cluster's API server, as Vault reaches it.
-        ca_cert: PEM of the API server's CA, for a Vault that runs outside the cluster; each pod's
-            own token then reviews itself. None where Vault's pod has both.
+        ca_cert: PEM of the API server's CA, for a Vault that runs outside the cluster, and needs
+            a reviewer's token, which is set by hand. None where Vault's pod has both.
         roles: by name, settings as Vault gives them back.
     """
 

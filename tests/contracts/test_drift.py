@@ -139,6 +139,38 @@ def test_vault_is_spoken_to_by_tls() -> None:
     assert clear("server: http://vault.vault.svc:8200\ntls_disable = 1")  # the control
 
 
+def unnamed(texts: Sequence[str], page: str) -> set[str]:
+    """Return hosts that texts reach Vault at, and that its certificate is not told to have."""
+    [names] = re.findall(r"is made by your certificate issuer, for (.+)", page)
+    hosts = {host for text in texts for host in re.findall(r"https://([\w.-]+):8200", text)}
+    hosts |= {
+        host
+        for text in texts
+        for host in re.findall(r"(?:serverName|servername|SERVER_NAME)\W+([a-z.]+)", text)
+    }
+    # A certificate's wildcard is one label.
+    return {
+        host
+        for host in hosts
+        if not {f"`{host}`", f"`*.{host.partition('.')[2]}`"} & names_in(names)
+    }
+
+
+def names_in(sentence: str) -> set[str]:
+    """Return what stands in backquotes, with them."""
+    return set(re.findall(r"`[^`]+`", sentence))
+
+
+def test_vault_has_a_certificate_for_each_of_its_names() -> None:
+    """Stores, agents, the service and the nodes themselves name hosts that it is made for."""
+    texts = [file.read_text("utf-8") for file in sorted(K8S.rglob("*.yaml"))]
+    page = (ROOT / "docs" / "how-to" / "provision-vault.md").read_text("utf-8")
+
+    assert unnamed(texts, page) == set()
+    lacking = page.replace("`vault.vault.svc.cluster.local`", "")
+    assert unnamed(texts, lacking) == {"vault.vault.svc.cluster.local"}  # the control
+
+
 def careless(found: Sequence[Manifest]) -> list[str]:
     """Return PushSecrets that delete in Vault, or push a Secret that is committed."""
     committed = {each["metadata"]["name"] for each in found if each["kind"] == "Secret"}

@@ -23,6 +23,8 @@ class Need:
         secret: of a KV secret, mount and path; None for others.
         field: the property that is read of it; empty for all.
         makes: whether it makes the secret it names.
+        within: whether it is a key that a template takes of a secret which another need reads: this
+            one asks Vault for nothing more.
     """
 
     role: str
@@ -32,6 +34,7 @@ class Need:
     secret: str | None = None
     field: str = ""
     makes: bool = False
+    within: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +145,8 @@ def _external_secret(
                 yield asked
                 if item.at("extract").members and not asked.field and not fetched:
                     for name, line in _taken(spec):
-                        yield replace(asked, field=name, place=document.place(line))
+                        place = document.place(line)
+                        yield replace(asked, field=name, place=place, within=True)
 
 
 def _taken(spec: Value) -> Iterator[tuple[str, int]]:
@@ -236,6 +240,7 @@ def _injected(document: Document, mounts: set[str]) -> Iterator[Need | Finding]:
                     else None
                 ),
                 field=field,
+                within=bool(field),
             )
 
 

@@ -185,6 +185,25 @@ DRIFTS: Final = {
 }
 
 
+SUFFERS: Final = {
+    "a policy line is deleted": "key: greenlang/database/redis",
+    "a capability is deleted": "remoteKey: greenlang/pushed/",
+    "a role is another": "key: greenlang/",
+}
+"""What stands on the lines that suffer, where those are not the changed ones."""
+
+
+def lines_of(text: str, part: str) -> set[int]:
+    """Return the numbers of all lines that a part of a text, wherever it stands, reaches over."""
+    found = set()
+    at = text.find(part)
+    while at >= 0:
+        first = text.count("\n", 0, at) + 1
+        found |= set(range(first, first + part.rstrip("\n").count("\n") + 1))
+        at = text.find(part, at + 1)
+    return found
+
+
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_a_drift_is_found_where_it_is(run, tmp_path: Path, drift: str) -> None:
     """The control: each of these turns the check red, in its file, on the changed line or on those
@@ -199,9 +218,37 @@ def test_a_drift_is_found_where_it_is(run, tmp_path: Path, drift: str) -> None:
 
     found = [each for each in findings(run(str(copy))) if each["rule"] == rule]
 
-    assert found
-    assert {each["file"].removeprefix(f"{copy}/") for each in found if place in each["file"]}
-    assert all(each["line"] > 0 for each in found)
+    told = {
+        (each["file"].removeprefix(f"{copy}/"), each["line"])
+        for each in found
+        if place in each["file"]
+    }
+    assert told
+    if rule == "invalid_file":
+        assert told == {(name, 1)}  # of what cannot be read no line is known
+    elif place == name:
+        assert told <= {(name, line) for line in lines_of(changed, after)}
+    else:
+        suffering = {file: (copy / file).read_text("utf-8").splitlines() for file, _ in told}
+        assert all(SUFFERS[drift] in suffering[file][line - 1] for file, line in told)
+
+
+def test_a_fault_is_told_where_it_is_and_not_where_it_is_used(run, tmp_path: Path) -> None:
+    """A renamed path is told at its own line; the fields that a template takes of it are not."""
+    copy = shutil.copytree(K8S, tmp_path / "k8s")
+    file = copy / "external-secrets" / "greenlang-jobs.yaml"
+    text = file.read_text("utf-8")
+    changed = text.replace("greenlang/database/timescaledb", "greenlang/database/timescale")
+    file.write_text(changed)
+
+    found = findings(run(str(copy)))
+
+    [line] = lines_of(changed, "key: greenlang/database/timescale")
+    assert {(each["rule"], each["line"]) for each in found} == {
+        ("unknown_path", line),
+        ("unreadable_path", line),
+    }
+    assert len(found) == 2
 
 
 def test_a_linked_folder_is_told_of(run, tmp_path: Path) -> None:

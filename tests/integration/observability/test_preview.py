@@ -60,6 +60,7 @@ async def test_a_prometheus_that_is_not_there_is_said(tmp_path):
     assert not (tmp_path / "preview.png").exists()
 
 
+@pytest.mark.timeout(400)  # a whole stack, and a real seal, on a machine that does other things
 async def test_the_workload_meets_what_callers_meet(tmp_path):
     """Values, refusals, limits and a sealed Vault are in its answers, Vault serves after it, and
     what both servers export is drawn.

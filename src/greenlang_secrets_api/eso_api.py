@@ -69,14 +69,13 @@ _BY_STATUS: Final = {
     404: Trouble.NOT_SERVED,
     410: Trouble.GONE,
 }
-
-
+_MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 7396
 _PASSING: Final = frozenset({408, 409, 429})
 """Refusals of a change that may be none the next time; others of 4xx last."""
 
 
 class TroubleError(Exception):
-    """A list or a watch has ended badly.
+    """A list, a watch or a patch has ended badly.
 
     Attributes:
         trouble: why.
@@ -177,42 +176,38 @@ class EsoApi:
             TroubleError: it is not known to be set.
         """
         place = Place(kind=EXTERNAL_SECRETS, namespace=namespace)
-        url = URL(f"{self._base}{place.path(version)}/{name}", encoded=True)
         body = json.dumps({"metadata": {"annotations": {"force-sync": stamp}}}).encode()
         try:
             with anyio.fail_after(within):
-                headers, context = await self._credentials()
-                answer = await self._session.patch(
-                    url,
-                    data=body,
-                    headers={**headers, "Content-Type": "application/merge-patch+json"},
-                    ssl=context,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=within),
-                )
-        except (aiohttp.ClientError, OSError) as error:
+                async with self._asked(place, version, {}, silence=within, patch=(name, body)):
+                    pass  # of the object, which is what it answers, nothing is wanted
+        except TimeoutError as error:
             raise TroubleError(Trouble.UNREACHABLE, error=type(error).__name__) from None
-        answer.close()
-        if answer.status != 200:
-            lasting = 400 <= answer.status < 500 and answer.status not in _PASSING
-            raise TroubleError(
-                _BY_STATUS.get(answer.status, Trouble.INVALID if lasting else Trouble.UNAVAILABLE),
-                error=str(answer.status),
-                retry_after=_seconds(answer.headers.get("Retry-After")),
-            )
 
     @asynccontextmanager
     async def _asked(
-        self, place: Place, version: str, query: Mapping[str, str], *, silence: float
+        self,
+        place: Place,
+        version: str,
+        query: Mapping[str, str],
+        *,
+        silence: float,
+        patch: tuple[str, bytes] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = URL(self._base + place.path(version), encoded=True).with_query(query)
+        """Ask for the objects of a place, or patch the one of a name."""
+        path, body, more = place.path(version), None, {}
+        if patch is not None:
+            path, body, more = f"{path}/{patch[0]}", patch[1], _MERGE_PATCH
+        url = URL(self._base + path, encoded=True).with_query(query)
         within = self._config.pace.open_within
         try:
             with anyio.fail_after(within):
                 headers, context = await self._credentials()
-                answer = await self._session.get(
+                answer = await self._session.request(
+                    "GET" if patch is None else "PATCH",
                     url,
-                    headers=headers,
+                    data=body,
+                    headers={**headers, **more},
                     ssl=context,
                     allow_redirects=False,  # it would carry the token elsewhere
                     timeout=aiohttp.ClientTimeout(sock_connect=within, sock_read=silence),
@@ -221,8 +216,10 @@ class EsoApi:
             raise TroubleError(Trouble.UNREACHABLE, error=type(error).__name__) from None
         try:
             if answer.status != 200:
+                lasts = 400 <= answer.status < 500 and answer.status not in _PASSING
+                otherwise = Trouble.INVALID if patch and lasts else Trouble.UNAVAILABLE
                 raise TroubleError(
-                    _BY_STATUS.get(answer.status, Trouble.UNAVAILABLE),
+                    _BY_STATUS.get(answer.status, otherwise),
                     error=str(answer.status),
                     retry_after=_seconds(answer.headers.get("Retry-After")),
                 )

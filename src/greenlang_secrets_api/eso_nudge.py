@@ -38,6 +38,7 @@ WITHIN: Final = 5.0  # seconds of one request
 ALL_WITHIN: Final = 10.0  # seconds for all that a change is read by
 AT_ONCE: Final = 4  # requests
 ATTEMPTS: Final = 3  # for one object, while the budget lasts
+_RIGHT: Final = "apply k8s/monitoring/eso-nudge-rbac.yaml"
 _AGAIN: Final = frozenset({Trouble.UNREACHABLE, Trouble.UNAVAILABLE})
 
 
@@ -117,7 +118,9 @@ class EsoNudge:
             await reported(self._nudge(places), name="eso nudge")
 
     async def _nudge(self, places: frozenset[str]) -> None:
-        """Annotate what reads these; one that hangs holds up no other for long."""
+        """Annotate what reads these. One that hangs holds up no other of these; what changes
+        meanwhile waits for `all_within` at most.
+        """
         with anyio.move_on_after(self._all_within) as scope:
             async with anyio.create_task_group() as tasks:
                 for label in self._readers(places):
@@ -175,8 +178,8 @@ class EsoNudge:
     def _fail(self, error: TroubleError) -> None:
         if error.trouble is Trouble.NOT_SERVED:  # it has been deleted since
             return
-        advice = "apply k8s/monitoring/eso-nudge-rbac.yaml"
-        self._tell(error.trouble.value, advice if error.trouble is Trouble.DENIED else "")
+        denied = error.trouble is Trouble.DENIED
+        self._tell(error.trouble.value, _RIGHT if denied else "")
 
     def _tell(self, reason: str, advice: str = "") -> None:
         """Log the first of its kind since a nudge went through."""

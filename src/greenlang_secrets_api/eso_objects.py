@@ -1,5 +1,5 @@
 """What the Kubernetes API says of ExternalSecrets and PushSecrets, parsed: of each object its
-name, when it last synced, and whether it is ready; never what is in a Secret.
+name, when it last synced, whether it is ready, and which keys it reads; never what is in a Secret.
 
 Field names are those of the CustomResourceDefinitions of External Secrets Operator 2.9; the
 protocol is "Efficient detection of changes" of the Kubernetes documentation ("API Concepts").

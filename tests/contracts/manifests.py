@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
-import yaml
 from jsonschema import Draft202012Validator
 
 from contracts.markdown import ROOT
+from support.kubectl import kustomize
 
 __all__ = ["OVERLAYS", "SECRETS", "build", "complaints", "containers", "literals", "schemas"]
 
@@ -35,12 +33,7 @@ _SECRET_NAME = re.compile(r"PASSWORD|TOKEN|SECRET_ID|CREDENTIAL|API_KEY|PRIVATE_
 
 @cache
 def _built(folder: Path) -> list[Manifest]:
-    kubectl = Path(sys.executable).with_name("kubectl")
-    run = subprocess.run(
-        [kubectl, "kustomize", folder], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert run.returncode == 0, run.stderr
-    return [each for each in yaml.safe_load_all(run.stdout) if each]
+    return kustomize(folder)
 
 
 def build(folder: Path) -> list[Manifest]:

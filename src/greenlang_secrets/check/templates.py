@@ -38,7 +38,6 @@ def fields_of(template: str) -> Iterator[tuple[str, int]]:
 
 
 _OPENS: Final = frozenset({"with", "range", "if", "block", "define"})
-_SECRET: Final = re.compile(r"\bsecret\s+(\"[^\"]*\"|`[^`]*`)\s*$")
 _OF_DATA: Final = re.compile(r"(?<![\w.)$\]])\.Data\.data\.([A-Za-z_]\w*)")
 
 
@@ -58,8 +57,9 @@ def fields_read(template: str) -> Iterator[tuple[str, str, int]]:
         if word == "end":
             del open_blocks[-1:]
         elif word in _OPENS:
-            secret = _SECRET.search(code)
-            open_blocks.append((word, secret[1][1:-1] if secret else ""))
+            call = _CALL.search(code)
+            reads = call is not None and call["name"] == "secret" and call["more"] is None
+            open_blocks.append((word, call["path"][1:-1] if call is not None and reads else ""))
 
 
 def read_by(template: str) -> Iterator[tuple[str, str, int]]:

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from contracts.exported import known
 from contracts.manifests import OVERLAYS, build
 from contracts.markdown import ROOT
-from contracts.test_dashboard import known
 from greenlang_secrets.cli.group import cli
 
 K8S: Final = ROOT / "k8s"

@@ -17,7 +17,13 @@ CacheKey = tuple[Hashable, Hashable, Hashable]
 
 
 class Entry(Generic[V]):
-    """A value, or a remembered error, and when it stops being what."""
+    """A value, or a remembered error, and when it stops being what.
+
+    Attributes:
+        value: not set where an error is remembered; `refresh_at` is then past from the start.
+        count: where reads of a fresh value are counted, shared by all that are counted together.
+        used: whether it was read since the last search for what to drop.
+    """
 
     __slots__ = (
         "asked_at",
@@ -28,15 +34,17 @@ class Entry(Generic[V]):
         "size",
         "stale",
         "stale_until",
+        "used",
         "value",
     )
+    count: list[int]
+    value: V
 
     def __init__(self, *, asked_at: float) -> None:
         self.asked_at = asked_at
-        self.value: V | None = None
         self.stale: V | None = None
         self.error: SecretsError | None = None
-        self.count: list[int] = [0]
+        self.used = False
         self.refresh_at = 0.0
         self.fresh_until = 0.0
         self.stale_until = 0.0

@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.cache_entries import CacheKey, Entry, Flight, StaleAge, landing
+from greenlang_secrets.cache_entries import CacheKey, Entry, Flight, StaleAge
 from greenlang_secrets.cache_store import Shelf, Store
 from greenlang_secrets.config import CacheConfig
 from greenlang_secrets.errors import (
@@ -137,7 +137,7 @@ class SecretCache(Generic[V]):
         self.misses += 1
         if entry is not None:
             return await self._stale_hit(key, entry, load, now, max_age)
-        return await landing(self._join(key, load))
+        return await self._join(key, load).landing()
 
     async def refresh(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> V:
         """Return a value loaded after this call, and keep it.
@@ -152,7 +152,7 @@ class SecretCache(Generic[V]):
         flight = self._flights.get(key)
         if flight is not None and flight.began:
             self._flights.pop(key).kept = False
-        return await landing(self._join(key, load))
+        return await self._join(key, load).landing()
 
     async def renew(
         self, key: CacheKey, load: Callable[[], Awaitable[V]], *, at_once: bool = False
@@ -166,7 +166,7 @@ class SecretCache(Generic[V]):
         """
         if self._outage and not at_once and not self._may_probe(self._clock()):
             return False
-        await landing(self._fly(key, load))
+        await self._fly(key, load).landing()
         return True
 
     def _usable(self, entry: Entry[V], now: float, max_age: float | None) -> bool:
@@ -239,6 +239,7 @@ class SecretCache(Generic[V]):
         if flight is None:
             flight = Flight()
             flight.task = self._supervisor.spawn(self._load(key, load, flight), name="cache.load")
+            flight.task.add_done_callback(flight.over)
             self._flights[key] = flight
         return flight
 
@@ -260,6 +261,7 @@ class SecretCache(Generic[V]):
         if flight.kept:
             self._store(key, value, asked_at)
             self._on_answer(key, value, asked_at)
+        flight.landed(value)
         return value
 
     def _note(self, error: SecretsError) -> None:

@@ -261,7 +261,6 @@ class SecretCache(Generic[V]):
         if flight.kept:
             self._store(key, value, asked_at)
             self._on_answer(key, value, asked_at)
-        flight.landed(value)
         return value
 
     def _note(self, error: SecretsError) -> None:

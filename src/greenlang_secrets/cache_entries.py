@@ -99,8 +99,7 @@ class Flight(Generic[V]):
         """Return what one caller awaits, to get the result or an error of its own: the task's
         would collect a traceback from each of its waiters. Cancelling it cancels nothing else.
 
-        `asyncio.shield` is the same at twice the price, and wakes its waiter a turn of the loop
-        later: the load tells its waiters before it ends.
+        `asyncio.shield` is the same with two more callbacks and a future for each caller.
         """
         waiter: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -108,22 +107,19 @@ class Flight(Generic[V]):
             self.over(self.task)
         return waiter
 
-    def landed(self, value: V) -> None:
-        """Tell all who wait what was loaded."""
-        for waiter in self._waiters:
-            if not waiter.done():  # cancelled, else
-                waiter.set_result(value)
-        self._waiters.clear()
-
     def over(self, task: asyncio.Task[V]) -> None:
-        """Tell all who still wait how the task has ended."""
+        """Tell all who wait how the task has ended."""
         error: BaseException | None
         if task.cancelled():
             # Not the caller was cancelled but the load, with everything the service runs.
             error = RuntimeError("the service was closed during this read")
-        elif (error := task.exception()) is None:
-            self.landed(task.result())
+        else:
+            error = task.exception()
         for waiter in self._waiters:
-            if error is not None and not waiter.done():
+            if waiter.done():
+                continue  # its caller was cancelled
+            if error is None:
+                waiter.set_result(task.result())
+            else:
                 waiter.set_exception(error.again() if isinstance(error, SecretsError) else error)
         self._waiters.clear()

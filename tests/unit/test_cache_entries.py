@@ -76,15 +76,11 @@ async def test_who_comes_after_the_landing_is_told_as_well():
     assert await flight.landing() == "v1"
 
 
-@pytest.mark.parametrize("tells", [True, False])
-async def test_waiter_that_was_cancelled_is_left_alone(tells):
-    """The others are told, whether the load tells them or the end of its task does."""
+async def test_waiter_that_was_cancelled_is_left_alone():
+    """The others are told all the same."""
     flight = flight_of(arrives())
     gone, stays = flight.landing(), flight.landing()
     gone.cancel()
-
-    if tells:
-        flight.landed("v1")
 
     assert await stays == "v1"
     assert gone.cancelled()

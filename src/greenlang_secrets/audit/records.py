@@ -19,7 +19,6 @@ import base64
 import binascii
 import hmac
 import json
-import math
 import re
 import secrets
 from collections.abc import Callable
@@ -60,7 +59,7 @@ _HEX_64: Final = re.compile(r"[0-9a-f]{64}\Z")
 _AT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
 _SEAL: Final = re.compile(rb',"hmac":"[0-9a-f]{64}"\}\n\Z')
 
-_text_of: Final = json.encoder.encode_basestring_ascii
+_json: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 class RecordError(ValueError):
@@ -148,29 +147,17 @@ def members_of(event: AuditEvent) -> bytes:
         ValueError: a number is not finite, or the texts are longer than a line may be.
     """
     at = event.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    # Member by member: an encoder for a whole object is made anew each time it is used.
-    members = [
-        f'"id":{_text_of(event.id)},"at":"{at}","operation_id":{_text_of(event.operation_id)}'
-    ]
+    members: dict[str, object] = {"id": event.id, "at": at, "operation_id": event.operation_id}
     for name in _EVENT_MEMBERS:
         value = getattr(event, name)
         if value is not None:
-            members.append(f'"{name}":{_json(value)}')
-    octets = ",".join(members).encode("ascii")
+            members[name] = value
+    if event.seconds is not None:
+        members["seconds"] = round(event.seconds, 6)
+    octets = _json.encode(members)[1:-1].encode("ascii")
     if len(octets) > MAX_LINE - 1024:
         raise ValueError("the texts of an audit event are too long for a record")
     return octets
-
-
-def _json(value: str | float) -> str:
-    """A member's value as JSON has it: a text, a whole number, or seconds."""
-    if isinstance(value, str):
-        return _text_of(value)
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if not math.isfinite(value):
-        raise ValueError("an audit event has a number that is not JSON compliant")
-    return float.__repr__(round(value, 6))
 
 
 def sealed(members: bytes, after: Position, key: ChainKey) -> tuple[bytes, Position]:

@@ -139,17 +139,6 @@ def test_any_text_comes_back_from_one_line(path, principal, reason):
     assert parse(line).event == said
 
 
-@given(path=texts, reason=texts, seconds=st.floats(0, 1e6), status=st.integers(0, 999))
-def test_members_are_written_as_an_encoder_of_json_writes_them(path, reason, seconds, status):
-    """They are put together member by member, and to the octet what any encoder would write."""
-    said = event(path=path, reason=reason, seconds=seconds, status=status)
-
-    octets = members_of(said)
-
-    whole = json.loads(b"{%s}" % octets)
-    assert octets == json.dumps(whole, separators=(",", ":")).encode()[1:-1]
-
-
 @pytest.mark.parametrize(
     "members",
     [{"seconds": float("nan")}, {"seconds": float("inf")}, {"reason": "x" * MAX_LINE}],

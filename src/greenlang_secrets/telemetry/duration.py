@@ -77,7 +77,7 @@ def _forget(histogram: Histogram) -> None:
         _histograms = tuple(each for each in _histograms if each is not histogram)
 
 
-class timed:  # noqa: N801  used like a function; one of `contextmanager` costs three times that
+class timed:  # noqa: N801  used like a function; one of `contextmanager` takes 6.9 us, this 2.5
     """Record the time of what is done inside if it asks Vault, however it ends. What is timed
     inside of it is left to itself.
     """

@@ -32,6 +32,7 @@ COMPLETE = (
     "background",
     "cache",
     "cache_entries",
+    "cache_store",
     "content",
     "credentials/__init__",
     "credentials/addresses",

@@ -3,11 +3,11 @@
 It knows nothing of Vault: it is given a key and a coroutine function that loads it.
 
 A value is *fresh* for `fresh_for` seconds and is then returned without a task switch, a
-lock, I/O or a log line. In the last fifth of that time a hit starts a refresh behind it,
-so a key in use is never waited for. After it, callers wait for the load, and only if
-that says "unavailable for now" are they given the *stale* value, until `stale_for`.
-During an outage nobody waits: stale values are returned at once, and one load every
-half second asks whether it is over.
+lock, I/O or a log line; a view even takes it off the `shelf` of its scope by itself. In the
+last fifth of that time a hit starts a refresh behind it, so a key in use is never waited
+for. After it, callers wait for the load, and only if that says "unavailable for now" are
+they given the *stale* value, until `stale_for`. During an outage nobody waits: stale values
+are returned at once, and one load every half second asks whether it is over.
 
 Errors that mean "no" (denied, missing, deleted) remove the value at once, are remembered
 for a moment, and are never replaced by a stale value.
@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.cache_entries import CacheKey, Entry, Flight, StaleAge, landing
+from greenlang_secrets.cache_entries import CacheKey, Entry, Flight, StaleAge
+from greenlang_secrets.cache_store import Shelf, Store
 from greenlang_secrets.config import CacheConfig
 from greenlang_secrets.errors import (
     AccessDenied,
@@ -56,7 +56,8 @@ class SecretCache(Generic[V]):
     """Values by key.
 
     Attributes:
-        hits, misses, stale_serves, coalesced, evictions: plain counters, read by telemetry.
+        clock: monotonic seconds, by which an entry on a shelf is fresh or not.
+        misses, stale_serves, coalesced: plain counters, read by telemetry.
     """
 
     def __init__(
@@ -66,13 +67,14 @@ class SecretCache(Generic[V]):
         *,
         size_of: Callable[[V], int],
         as_stale: Callable[[V], V],
-        count_of: Callable[[V], list[int]] = lambda _: [0],
+        count_of: Callable[[V], list[int]] | None = None,
         lives_for: Callable[[V], float] = lambda _: float("inf"),
         on_answer: Callable[[CacheKey, V | SecretsError, float], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`size_of` gives a value's octets, `as_stale` its twin marked stale, and `lives_for`
-        the seconds after which it must not be served at all. `on_answer` is told the key of
+        the seconds after which it must not be served at all. `count_of` gives the list of one
+        number in which its hits are counted, by this cache alone. `on_answer` is told the key of
         each load, what came of it, and when it was asked for; not of one that an invalidation
         has overtaken.
         """
@@ -80,38 +82,40 @@ class SecretCache(Generic[V]):
         self._supervisor = supervisor
         self._size_of = size_of
         self._as_stale = as_stale
-        self._count_of = count_of
+        counted: list[int] = [0]
+        self._count_of = count_of or (lambda _: counted)
+        self._counts: list[list[int]] = []
         self._lives_for = lives_for
         self._on_answer = on_answer
-        self._clock = clock
-        self._entries: OrderedDict[CacheKey, Entry[V]] = OrderedDict()
-        # What `revalidate_all` has overtaken, until it is asked for: older than all entries.
-        self._overtaken: OrderedDict[CacheKey, Entry[V]] = OrderedDict()
+        self.clock = self._clock = clock
+        self._held: Store[V] = Store(max_entries=config.max_entries, max_octets=config.max_bytes)
         self._flights: dict[CacheKey, Flight[V]] = {}
-        self._groups: dict[tuple[Hashable, Hashable], set[CacheKey]] = {}
-        self._bytes = 0
         self._outage = False
         self._probe_at = 0.0
         self._stale_age = StaleAge()
-        self.hits = 0
+        self._other_hits = 0
         self.misses = 0
         self.stale_serves = 0
         self.coalesced = 0
-        self.evictions = 0
+
+    def shelf(self, scope: Hashable) -> Shelf[V]:
+        """Return where the newest versions of a scope are found, for who reads many of them: an
+        entry with `refresh_at` ahead may be taken as `fresh` takes it, without a call.
+        """
+        return self._held.shelf(scope)
 
     def fresh(self, key: CacheKey) -> V | None:
-        """Return a fresh value, or None to go on with `get`. This is the hot path."""
-        entry = self._entries.get(key)
+        """Return a fresh value, or None to go on with `get`."""
+        entry = self._held.at_hand(key)
         if entry is None or self._clock() >= entry.refresh_at:
             return None
-        self.hits += 1
         entry.count[0] += 1
-        self._entries.move_to_end(key)
+        entry.used = True
         return entry.value
 
     def held_fresh(self, key: CacheKey) -> V | None:
         """Return what `get` would answer without a load, to look at: it counts as no use."""
-        entry = self._entries.get(key)
+        entry = self._held.at_hand(key)
         return None if entry is None or self._clock() >= entry.fresh_until else entry.value
 
     async def get(
@@ -125,7 +129,7 @@ class SecretCache(Generic[V]):
             SecretsError: what `load` raised, unless a stale value takes its place.
         """
         now = self._clock()
-        entry = self._entries.get(key) or self._brought_back(key)
+        entry = self._held.find(key)
         if entry is not None and not self._usable(entry, now, max_age):
             entry = None
         if entry is not None and now < entry.fresh_until:
@@ -133,7 +137,7 @@ class SecretCache(Generic[V]):
         self.misses += 1
         if entry is not None:
             return await self._stale_hit(key, entry, load, now, max_age)
-        return await landing(self._join(key, load))
+        return await self._join(key, load).landing()
 
     async def refresh(self, key: CacheKey, load: Callable[[], Awaitable[V]]) -> V:
         """Return a value loaded after this call, and keep it.
@@ -148,7 +152,7 @@ class SecretCache(Generic[V]):
         flight = self._flights.get(key)
         if flight is not None and flight.began:
             self._flights.pop(key).kept = False
-        return await landing(self._join(key, load))
+        return await self._join(key, load).landing()
 
     async def renew(
         self, key: CacheKey, load: Callable[[], Awaitable[V]], *, at_once: bool = False
@@ -162,16 +166,8 @@ class SecretCache(Generic[V]):
         """
         if self._outage and not at_once and not self._may_probe(self._clock()):
             return False
-        await landing(self._fly(key, load))
+        await self._fly(key, load).landing()
         return True
-
-    def _brought_back(self, key: CacheKey) -> Entry[V] | None:
-        """Put an entry that was overtaken with all others among the entries again."""
-        entry = self._overtaken.pop(key, None)
-        if entry is not None:
-            entry.overtake()
-            self._entries[key] = entry
-        return entry
 
     def _usable(self, entry: Entry[V], now: float, max_age: float | None) -> bool:
         if now >= entry.fresh_until and now >= entry.stale_until:
@@ -181,8 +177,8 @@ class SecretCache(Generic[V]):
     def _fresh_hit(
         self, key: CacheKey, entry: Entry[V], load: Callable[[], Awaitable[V]], now: float
     ) -> V:
-        self.hits += 1
-        self._entries.move_to_end(key)
+        self._other_hits += 1
+        entry.used = True
         if entry.error is not None:
             raise entry.error.again()
         if now >= entry.refresh_at:
@@ -190,7 +186,6 @@ class SecretCache(Generic[V]):
             entry.refresh_at = min(now + 1.0, entry.fresh_until)
             if not self._outage or self._may_probe(now):
                 self._fly(key, load)
-        assert entry.value is not None  # noqa: S101  # an entry has an error or a value
         return entry.value
 
     async def _stale_hit(
@@ -204,18 +199,18 @@ class SecretCache(Generic[V]):
         if self._outage:
             if self._may_probe(now):
                 self._fly(key, load)
-            return self._stale(key, entry)
+            return self._stale(entry)
         task = self._join(key, load).task
         await asyncio.wait({task}, timeout=_PATIENCE)
         if not task.done():
             self._outage = True
             self._probe_at = self._clock() + _PROBE
-            return self._stale(key, entry)
+            return self._stale(entry)
         try:
             return task.result()
         except SecretsError as error:
             if error.retryable and self._usable(entry, self._clock(), max_age):
-                return self._stale(key, entry)
+                return self._stale(entry)
             raise error.again() from None
 
     def _may_probe(self, now: float) -> bool:
@@ -224,13 +219,11 @@ class SecretCache(Generic[V]):
         self._probe_at = now + _PROBE
         return True
 
-    def _stale(self, key: CacheKey, entry: Entry[V]) -> V:
+    def _stale(self, entry: Entry[V]) -> V:
         self.stale_serves += 1
         self._stale_age.note(entry.asked_at, self._clock())
-        if key in self._entries:
-            self._entries.move_to_end(key)
+        entry.used = True
         if entry.stale is None:
-            assert entry.value is not None  # noqa: S101  # a remembered error is never stale
             entry.stale = self._as_stale(entry.value)
         return entry.stale
 
@@ -246,6 +239,7 @@ class SecretCache(Generic[V]):
         if flight is None:
             flight = Flight()
             flight.task = self._supervisor.spawn(self._load(key, load, flight), name="cache.load")
+            flight.task.add_done_callback(flight.over)
             self._flights[key] = flight
         return flight
 
@@ -279,7 +273,7 @@ class SecretCache(Generic[V]):
             self._outage = False
 
     def _store(self, key: CacheKey, value: V, asked_at: float) -> None:
-        self._drop(key)
+        self._held.drop(key)
         config = self._config
         size = self._size_of(value) + _OVERHEAD
         if size * 100 > config.max_bytes:
@@ -287,17 +281,17 @@ class SecretCache(Generic[V]):
         lives = self._lives_for(value)
         entry: Entry[V] = Entry(asked_at=asked_at)
         entry.value = value
-        entry.count = self._count_of(value)
+        entry.count = self._counted(value)
         entry.size = size
         entry.fresh_until = asked_at + min(config.fresh_for, lives)
         entry.refresh_at = asked_at + _AHEAD * min(config.fresh_for, lives)
         entry.stale_until = asked_at + min(config.stale_for, lives)
-        self._insert(key, entry)
+        self._held.insert(key, entry)
 
     def _remember(self, key: CacheKey, error: SecretsError, asked_at: float) -> None:
         if not isinstance(error, AccessDenied | SecretUnavailable):
             return
-        self._drop(key)
+        self._held.drop(key)
         config = self._config
         seconds = config.denied_for if isinstance(error, AccessDenied) else config.missing_for
         if seconds <= 0:
@@ -306,37 +300,20 @@ class SecretCache(Generic[V]):
         entry.error = error.again()
         entry.size = _OVERHEAD
         entry.fresh_until = asked_at + seconds
-        self._insert(key, entry)
+        self._held.insert(key, entry)
 
-    def _insert(self, key: CacheKey, entry: Entry[V]) -> None:
-        self._entries[key] = entry
-        self._groups.setdefault(key[:2], set()).add(key)
-        self._bytes += entry.size
-        config = self._config
-        while self._count > config.max_entries or self._bytes > config.max_bytes:
-            self._drop(next(iter(self._overtaken or self._entries)))
-            self.evictions += 1
-
-    @property
-    def _count(self) -> int:
-        return len(self._entries) + len(self._overtaken)
-
-    def _drop(self, key: CacheKey) -> None:
-        entry = self._entries.pop(key, None) or self._overtaken.pop(key, None)
-        if entry is None:
-            return
-        self._bytes -= entry.size
-        group = self._groups[key[:2]]
-        group.discard(key)
-        if not group:
-            del self._groups[key[:2]]
+    def _counted(self, value: V) -> list[int]:
+        count = self._count_of(value)
+        if not any(known is count for known in self._counts):
+            self._counts.append(count)
+        return count
 
     def invalidate(self, scope: Hashable, path: Hashable) -> None:
         """Forget all versions of a path. Loads under way answer those who wait for them, and
         nobody after.
         """
-        for key in list(self._groups.get((scope, path), ())):
-            self._drop(key)
+        for key in self._held.keys(scope, path):
+            self._held.drop(key)
         self._let_go(scope, path)
 
     def revalidate(self, scope: Hashable, path: Hashable) -> None:
@@ -346,22 +323,12 @@ class SecretCache(Generic[V]):
         For who hears of a change from somebody who may be wrong or lie. Loads under way answer
         those who wait for them, and nobody after.
         """
-        for key in self._groups.get((scope, path), ()):
-            if (entry := self._entries.get(key)) is not None:
-                entry.overtake()
+        self._held.overtake(scope, path)
         self._let_go(scope, path)
 
     def revalidate_all(self) -> None:
-        """Do what `revalidate` does, for every path.
-
-        What is held is put aside and marked when it is asked for: marking 100,000 entries would
-        keep the loop for 30 ms, and a generation to compare would cost every hit.
-        """
-        if self._overtaken:
-            self._overtaken.update(self._entries)
-        else:
-            self._overtaken = self._entries
-        self._entries = OrderedDict()
+        """Do what `revalidate` does, for every path."""
+        self._held.overtake_all()
         self._let_all_go()
 
     def _let_go(self, scope: Hashable, path: Hashable) -> None:
@@ -375,21 +342,18 @@ class SecretCache(Generic[V]):
 
     def clear(self) -> None:
         """Forget everything."""
-        self._entries.clear()
-        self._overtaken.clear()
-        self._groups.clear()
-        self._bytes = 0
+        self._held.clear()
         self._let_all_go()
 
     def stats(self) -> CacheStats:
         """Return the counts."""
         return CacheStats(
-            entries=self._count,
-            bytes=self._bytes,
-            hits=self.hits,
+            entries=len(self._held),
+            bytes=self._held.octets,
+            hits=self._other_hits + sum(count for (count,) in tuple(self._counts)),
             misses=self.misses,
             stale_serves=self.stale_serves,
             coalesced=self.coalesced,
-            evictions=self.evictions,
+            evictions=self._held.evictions,
             oldest_stale=self._stale_age.age(self._clock()),
         )

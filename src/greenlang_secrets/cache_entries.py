@@ -1,4 +1,4 @@
-"""What the cache is made of: its keys, entries, loads under way and the wait for them, and counts."""
+"""What the cache is made of: its keys, entries, loads under way and the wait for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.errors import SecretsError
 
-__all__ = ["CacheKey", "Entry", "Flight", "StaleAge", "landing"]
+__all__ = ["CacheKey", "Entry", "Flight", "StaleAge"]
 
 V = TypeVar("V")
 
@@ -17,7 +17,13 @@ CacheKey = tuple[Hashable, Hashable, Hashable]
 
 
 class Entry(Generic[V]):
-    """A value, or a remembered error, and when it stops being what."""
+    """A value, or a remembered error, and when it stops being what.
+
+    Attributes:
+        value: not set where an error is remembered; `refresh_at` is then past from the start.
+        count: where reads of a fresh value are counted, shared by all that are counted together.
+        used: whether it was read since the last search for what to drop.
+    """
 
     __slots__ = (
         "asked_at",
@@ -28,15 +34,17 @@ class Entry(Generic[V]):
         "size",
         "stale",
         "stale_until",
+        "used",
         "value",
     )
+    count: list[int]
+    value: V
 
     def __init__(self, *, asked_at: float) -> None:
         self.asked_at = asked_at
-        self.value: V | None = None
         self.stale: V | None = None
         self.error: SecretsError | None = None
-        self.count: list[int] = [0]
+        self.used = False
         self.refresh_at = 0.0
         self.fresh_until = 0.0
         self.stale_until = 0.0
@@ -79,25 +87,39 @@ class Flight(Generic[V]):
     wait still get the result, which may be the state before, but it is not stored.
     """
 
-    __slots__ = ("began", "kept", "task")
+    __slots__ = ("_waiters", "began", "kept", "task")
 
     def __init__(self) -> None:
         self.began = False
         self.kept = True
         self.task: asyncio.Task[V]
+        self._waiters: list[asyncio.Future[V]] = []
 
+    def landing(self) -> asyncio.Future[V]:
+        """Return what one caller awaits, to get the result or an error of its own: the task's
+        would collect a traceback from each of its waiters. Cancelling it cancels nothing else.
 
-async def landing(flight: Flight[V]) -> V:
-    """Wait for a load that others may wait for too, and raise an error of one's own: the task's
-    would collect a traceback from each of its waiters.
-    """
-    try:
-        return await asyncio.shield(flight.task)
-    except SecretsError as error:
-        raise error.again() from None
-    except asyncio.CancelledError:
-        caller = asyncio.current_task()
-        if flight.task.cancelled() and caller is not None and not caller.cancelling():
+        `asyncio.shield` is the same with two more callbacks and a future for each caller.
+        """
+        waiter: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        if self.task.done():
+            self.over(self.task)
+        return waiter
+
+    def over(self, task: asyncio.Task[V]) -> None:
+        """Tell all who wait how the task has ended."""
+        error: BaseException | None
+        if task.cancelled():
             # Not the caller was cancelled but the load, with everything the service runs.
-            raise RuntimeError("the service was closed during this read") from None
-        raise
+            error = RuntimeError("the service was closed during this read")
+        else:
+            error = task.exception()
+        for waiter in self._waiters:
+            if waiter.done():
+                continue  # its caller was cancelled
+            if error is None:
+                waiter.set_result(task.result())
+            else:
+                waiter.set_exception(error.again() if isinstance(error, SecretsError) else error)
+        self._waiters.clear()

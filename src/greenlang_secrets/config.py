@@ -111,7 +111,7 @@ class CacheConfig:
         fresh_for: seconds a value is served without asking Vault.
         stale_for: seconds after the read during which it is still served while Vault
             cannot be asked; 0 serves nothing stale.
-        max_entries: secrets held at most; the least recently used go first.
+        max_entries: secrets held at most; the oldest that were not read lately go first.
         max_bytes: octets of keys, values and bookkeeping held at most.
         missing_for, denied_for: seconds a "not found" or "denied" is remembered, so that
             a loop over a wrong path does not load Vault. Never served stale.

@@ -53,6 +53,7 @@ class SecretPath:
     """
 
     segments: tuple[str, ...]
+    _text: str | None = field(default=None, compare=False, repr=False)  # what was parsed
 
     @classmethod
     def parse(cls, raw_path: str) -> SecretPath:
@@ -81,7 +82,7 @@ class SecretPath:
         return tuple(SecretPath(self.segments[:n]) for n in range(1, len(self.segments)))
 
     def __str__(self) -> str:
-        return "/".join(self.segments)
+        return "/".join(self.segments) if self._text is None else self._text
 
 
 @lru_cache(maxsize=4096)
@@ -95,7 +96,8 @@ def _parse(raw_path: str) -> SecretPath:
         raise ReservedName(
             f"A path may not end with {segments[-1]!r}: the REST API uses that word."
         )
-    return SecretPath(segments)
+    # The text itself, so that who keeps both a caller's and ours keeps it once; not a subclass.
+    return SecretPath(segments, raw_path if type(raw_path) is str else None)
 
 
 def _segments(raw_path: str) -> tuple[str, ...]:

@@ -8,12 +8,15 @@ Nothing here is near a read that the cache answers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.environment_variables import OTEL_PYTHON_TRACER_PROVIDER
 from opentelemetry.trace import (
     INVALID_SPAN,
     NonRecordingSpan,
@@ -32,8 +35,21 @@ from greenlang_secrets.version import __version__
 __all__ = ["client_span", "traceparent", "tracer"]
 
 
+_ask: Final = trace.get_tracer_provider
+_NAMED: Final = OTEL_PYTHON_TRACER_PROVIDER in os.environ
+"""Whether the API makes the provider by itself, when it is first asked for it."""
+
+
 def tracer() -> Tracer | None:
     """Return the tracer of the process's provider; None while there is none, so make no span."""
+    # While there is none the API looks into the environment each time, for one that it may name:
+    # a twentieth of a cached read over HTTP. No public question is cheaper.
+    if (
+        getattr(trace, "_TRACER_PROVIDER", trace) is None
+        and trace.get_tracer_provider is _ask
+        and not _NAMED
+    ):
+        return None
     provider = trace.get_tracer_provider()
     if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider):
         return None

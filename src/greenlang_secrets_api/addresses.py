@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final
 
@@ -32,19 +33,19 @@ def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> st
     peer counts. If everybody in it is trusted, the leftmost is the client.
     """
     client = scope.get("client")
-    peer = _parsed(client[0]) if client else None
+    peer, text = _peer(client[0]) if client else (None, _UNKNOWN)
     if peer is None:
         return _UNKNOWN  # a socket without addresses
     if not trusted or not _among(peer, trusted):
-        return str(peer)
+        return text
     forwarded = b",".join(value for name, value in scope["headers"] if name == _HEADER)
     if not forwarded or len(forwarded) > MAX_FORWARDED:
-        return str(peer)
+        return text
     found = peer
     for part in reversed(forwarded.decode("latin-1").split(",")):
         hop = _parsed(part.strip(" \t"))
         if hop is None:
-            return str(peer)
+            return text
         found = hop
         if not _among(hop, trusted):
             break
@@ -87,6 +88,13 @@ def parse_networks(raw: str, *, setting: str) -> tuple[Network, ...]:
 
 def _among(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def _peer(text: str) -> tuple[IPv4Address | IPv6Address | None, str]:
+    """A peer's address, and its canonical form; what a header says is not remembered."""
+    address = _parsed(text)
+    return address, str(address)
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:

@@ -9,13 +9,13 @@ of one that was begun is then said to be unknown, which its lone intent also sho
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from typing import Final
 
 from greenlang_secrets.access import Principal
 from greenlang_secrets.audit import AuditEvent, AuditLog, AuditPhase, AuditResult
 from greenlang_secrets.errors import AccessDenied, AuditUnavailable, OutcomeUnknown
+from greenlang_secrets.identifiers import new_id
 from greenlang_secrets.paths import Scope, Tenant
 from greenlang_secrets_api.answers import Answer
 from greenlang_secrets_api.audit_metrics import AuditMetrics
@@ -53,7 +53,7 @@ class AuditedRequest:
         self._endpoint = endpoint
         self._noted = noted
         self.scope: Scope = principal.home
-        self._operation_id = secrets.token_hex(16)
+        self._operation_id = new_id()
         self._intended = False
 
     async def intent(self) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from greenlang_secrets.identifiers import new_id
 from greenlang_secrets_api.answers import Header
 from greenlang_secrets_api.endpoints import Noted
 
@@ -70,7 +70,7 @@ def _request_id(headers: list[Header]) -> str:
     found = [value for name, value in headers if name == b"x-request-id"]
     if len(found) == 1 and _REQUEST_ID.match(found[0]):
         return found[0].decode()
-    return secrets.token_hex(16)
+    return new_id()
 
 
 def _parent(headers: list[Header]) -> Parent | None:

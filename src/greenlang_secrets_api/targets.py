@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from greenlang_secrets.errors import InvalidPath, ReservedName
@@ -108,8 +109,9 @@ def is_plain(raw_path: bytes) -> bool:
     return _PLAIN.match(raw_path) is not None
 
 
+@lru_cache(maxsize=4096)
 def parse(raw_path: bytes) -> Target:
-    """Return what `raw_path`, which `is_ours`, means.
+    """Return what `raw_path`, which `is_ours`, means; memoised for the 4,096 used last.
 
     Raises:
         InvalidPath: it is outside the grammar, or holds a percent-escape.

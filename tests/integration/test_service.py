@@ -697,6 +697,38 @@ async def test_operations_are_counted_by_type_and_result(secrets):
     assert (secrets.cache.stats().hits, secrets.cache.stats().misses) == (2, 2)
 
 
+async def test_pinned_version_is_read_once(secrets, vault_server):
+    """A version that a caller pins is kept beside the newest, and its hits are counted as well."""
+    await secrets.create("x", {"k": "one"})
+    await secrets.put("x", {"k": "two"})
+    first = await secrets.get("x", version=1)
+    newest = await secrets.get("x")
+    mark = await vault_server.audit_mark()
+
+    assert await secrets.get("x", version=1) is first
+    assert await secrets.get("x") is newest
+    assert await vault_server.audit_requests(mark) == []
+    assert secrets.cache.stats().hits == 2
+
+
+async def test_view_that_is_kept_finds_what_was_emptied_and_filled_again(secrets, vault_server):
+    """A view made before an invalidation reads from Vault once after it, and from the cache then."""
+    await secrets.create("x", {"k": "one"})
+    kept = secrets.scoped(gs.TenantContext(principal=caller(gs.Permission.READ), scope=gs.PLATFORM))
+    await kept.get("x")
+    await secrets.put("x", {"k": "two"})
+
+    changed = await kept.get("x")
+    mark = await vault_server.audit_mark()
+
+    assert changed["k"].reveal() == "two"
+    for view in (kept, secrets, secrets):  # the second looked the last time before it was there
+        assert await view.get("x") is changed
+    assert await vault_server.audit_requests(mark) == []
+    assert secrets.cache.stats().hits == 3
+    assert secrets.tally.fresh_reads["generic"] == [2]
+
+
 async def test_unexpected_exception_is_counted_as_an_error(secrets, monkeypatch):
     """A bug is not invisible in the metrics."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from greenlang_secrets.identifiers import new_id
 
 __all__ = ["AuditEvent", "AuditPhase", "AuditResult"]
 
@@ -38,10 +39,6 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _new_id() -> str:
-    return secrets.token_hex(16)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
     """One thing that was tried, and by whom.
@@ -72,8 +69,8 @@ class AuditEvent:
     action: str
     phase: AuditPhase
     result: AuditResult
-    id: str = field(default_factory=_new_id)
-    operation_id: str = field(default_factory=_new_id)
+    id: str = field(default_factory=new_id)
+    operation_id: str = field(default_factory=new_id)
     at: datetime = field(default_factory=_now)
     principal: str | None = None
     principal_tenant: str | None = None

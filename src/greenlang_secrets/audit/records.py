@@ -208,9 +208,7 @@ def object_of(line: bytes) -> dict[str, Any]:
     if not line.startswith(b'{"seq":'):
         raise RecordError("it does not begin with its number")
     try:
-        members = json.loads(
-            line.decode("ascii"), object_pairs_hook=_once, parse_constant=_no_number
-        )
+        members = _decode(line.decode("ascii"))
     except RecordError:
         raise
     except (ValueError, RecursionError):
@@ -227,6 +225,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(_: str) -> NoReturn:
     raise RecordError("it has a number that JSON does not have")
+
+
+_decode: Final[Callable[[str], Any]] = json.JSONDecoder(
+    object_pairs_hook=_once, parse_constant=_no_number
+).decode
 
 
 _Check = Callable[[Any], Any]

@@ -113,6 +113,8 @@ def storable(text: str) -> str:
     """Return a text without what PostgreSQL has no room for: NUL and lone surrogates, which a
     caller can put into a path or a reason, are spelled out.
     """
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Final
 from weakref import WeakSet
@@ -116,24 +115,14 @@ class Tally:
         """Count a request that was sent again."""
         self.retries[reason] += 1
 
-    @contextmanager
     def counting(
         self, action: Action | Operation, type_: SecretType = SecretType.GENERIC
-    ) -> Iterator[Outcome]:
+    ) -> Counting:
         """Count what is done inside as one operation, failed if it raises; its time is recorded if
         it has asked Vault. One that is cancelled is not counted: its caller has gone, and nobody
         knows how it would have ended.
         """
-        with timed(action) as outcome:
-            outcome.secret_type = type_
-            try:
-                yield outcome
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                self.count(action, outcome.secret_type, _result_of(error))
-                raise
-            self.count(action, outcome.secret_type, outcome.result)
+        return Counting(self, action, type_)
 
     def totals(self) -> Counter[OperationKey]:
         """Return all operations, the fresh reads among them."""
@@ -149,6 +138,35 @@ class Tally:
             if self in live:
                 live.discard(self)
                 past.add(self)
+
+
+class Counting:
+    """What `Tally.counting` gives: a block that is counted as one operation."""
+
+    __slots__ = ("_action", "_outcome", "_tally", "_timed", "_type")
+
+    _outcome: Outcome
+
+    def __init__(self, tally: Tally, action: Action | Operation, type_: SecretType) -> None:
+        self._tally = tally
+        self._action = action
+        self._type = type_
+        self._timed = timed(action)
+
+    def __enter__(self) -> Outcome:
+        """Begin; what happens inside may say better how it went."""
+        self._outcome = self._timed.__enter__()
+        self._outcome.secret_type = self._type
+        return self._outcome
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Count it, and record its time."""
+        outcome = self._outcome
+        if error is None:
+            self._tally.count(self._action, outcome.secret_type, outcome.result)
+        elif not isinstance(error, asyncio.CancelledError):
+            self._tally.count(self._action, outcome.secret_type, _result_of(error))
+        self._timed.__exit__()
 
 
 def _one_label(counts: Counter[str]) -> Counts:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from opentelemetry.trace import StatusCode
 
 from greenlang_secrets.telemetry import asked_vault
-from greenlang_secrets.tracing import client_span
+from greenlang_secrets.tracing import client_span, tracer
 from greenlang_secrets.transport.latency import Latency
 from greenlang_secrets.transport.messages import Call, Failure, VaultRequest, VaultResponse
 from greenlang_secrets.transport.nodes import Nodes
@@ -56,7 +56,11 @@ class Attempts:
         asked_vault()
         self.in_flight += 1
         try:
-            outcome = await self._traced(call, node, index)
+            if tracer() is None:
+                address = self._nodes.address(node)
+                outcome = await self._wire.attempt(call, address, index=index)
+            else:
+                outcome = await self._traced(call, node, index)
         finally:
             self.in_flight -= 1
         if isinstance(outcome, Failure):

@@ -80,6 +80,8 @@ class Nodes:
         where it is known, and those with an open circuit last.
         """
         count = len(self._nodes)
+        if count == 1:
+            return [0]
         nodes = [(self._preferred + step) % count for step in range(count)]
         if active_first and self.active is not None:
             nodes.remove(self.active)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from greenlang_secrets.errors import VaultUnavailable
@@ -29,8 +27,7 @@ class Places:
         self._max_wait = max_wait
         self._waiting = 0
 
-    @asynccontextmanager
-    async def taken(self, subject: object | None) -> AsyncIterator[None]:
+    def taken(self, subject: object | None) -> Taken:
         """Hold a place; `subject` is the caller's own path, for the error.
 
         A cancelled caller gives its place back, or its turn in the queue.
@@ -38,13 +35,14 @@ class Places:
         Raises:
             VaultUnavailable: overloaded: the queue is full, or the wait was too long.
         """
-        await self._take(subject)
-        try:
-            yield
-        finally:
-            self._places.release()
+        return Taken(self, subject)
 
-    async def _take(self, subject: object | None) -> None:
+    def release(self) -> None:
+        """Give a place back."""
+        self._places.release()
+
+    async def take(self, subject: object | None) -> None:
+        """Take a place, to be given back; see `taken`."""
         if not self._places.locked():
             await self._places.acquire()  # does not wait: there is a place
             return
@@ -58,3 +56,19 @@ class Places:
             raise VaultUnavailable("overloaded", path=subject) from None
         finally:
             self._waiting -= 1
+
+
+class Taken:
+    """A place for the time of a block, as `Places.taken` gives it."""
+
+    __slots__ = ("_places", "_subject")
+
+    def __init__(self, places: Places, subject: object | None) -> None:
+        self._places = places
+        self._subject = subject
+
+    async def __aenter__(self) -> None:
+        await self._places.take(self._subject)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from greenlang_secrets.access import Action, TenantContext, decide
 from greenlang_secrets.cache import SecretCache
+from greenlang_secrets.cache_store import Shelf
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.consumers import ConsumerRegistry
 from greenlang_secrets.credentials import TypedSecret
@@ -19,6 +20,8 @@ from greenlang_secrets.telemetry import Tally
 from greenlang_secrets.vault import VaultClient
 
 __all__ = ["Core", "Rotator", "Scoped"]
+
+_BARE: Final[Shelf[Secret]] = {}
 
 
 class Rotate(Protocol):
@@ -66,8 +69,16 @@ class Scoped:
         self.context = context
         self._core = core
         self._cache = core.cache
+        self._clock = core.cache.clock
         self._scope_key = context.scope.key  # a str: its hash is computed once
         self._may_read = decide(context, Action.READ)
+        self._shelf: Shelf[Secret] = _BARE
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        """Find the shelf of the scope, where what was just loaded lies; not for who may not read."""
+        if self._may_read:
+            self._shelf = self._core.cache.shelf(self._scope_key)
 
     def _kv_path(self, raw_path: str) -> KvPath:
         return KvPath.of(self._core.config.kv_mount, self.context.scope, SecretPath.parse(raw_path))

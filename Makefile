@@ -6,6 +6,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-bench
+MEASURED := $(PEERS)/.installed
 TOOLS := .tools/.installed
 
 .PHONY: help dev test fuzz check format bench dashboard-preview docs lock clean
@@ -31,6 +33,14 @@ $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What we are measured beside stays out of the environment in which we are tested.
+$(MEASURED): $(INSTALLED) requirements/bench.txt
+	@echo "Installing the peers into $(PEERS) (once) ..."
+	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes -r requirements/bench.txt
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Prometheus, Alertmanager, promtool and amtool: unpacked from Debian's packages, or from PATH.
@@ -67,8 +77,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(MEASURED)
+	@$(PEERS)/bin/python -m benchmarks $(ARGS)
 
 dashboard-preview: $(INSTALLED) $(TOOLS)
 	$(BIN)/python -m observability.preview $(ARGS)
@@ -81,7 +91,8 @@ lock:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt $(ARGS)
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra api --extra postgres pyproject.toml -o requirements/api.txt $(ARGS)
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra api --extra postgres --extra testing --group pyproject.toml:bench -c requirements/dev.txt pyproject.toml -o requirements/bench.txt $(ARGS)
 
 clean:
-	rm -rf $(VENV) .tools dist site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .tools dist site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,28 @@
+"""The tables in the documents, made of the results that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks.results import LATEST, LOAD, kept, merged, replaced, targets_table
+
+__all__ = ["PAGES", "render", "rendered"]
+
+_ROOT: Final = Path(__file__).parents[1]
+PAGES: Final = (_ROOT / "README.md", _ROOT / "docs/explanation/performance.md")
+
+
+def rendered() -> Iterator[tuple[Path, str]]:
+    """Yield each page that there is, and what it should be."""
+    found = merged(kept(LATEST), kept(LOAD) if LOAD.exists() else None)
+    for page in PAGES:
+        if page.exists():
+            yield page, replaced(page.read_text("utf-8"), "targets", targets_table(found))
+
+
+def render() -> None:
+    """Write the pages."""
+    for page, text in rendered():
+        page.write_text(text, "utf-8")

@@ -29,11 +29,22 @@ from benchmarks.rendering import render
 SUITES: Final = {
     "cached": "a read from the cache, beside other caches",
     "cold": "a read that goes to Vault, beside other clients",
+    "mixed": "nineteen hits for each read at Vault",
+    "stampede": "a thousand callers of one cold key",
     "rest": "the service over HTTP, beside other services",
+    "growth": "hits and listings, among few and many",
+    "memory": "what a cached secret takes",
+    "imports": "how long the import takes",
+    "audit": "what a durable audit record costs",
+    "metrics": "what counting and scraping cost",
+    "http_edge": "what metrics and spans add to a request",
+    "rate_limits": "what counting a request against its limits costs",
+    "invalidation": "how long a write stays unseen on another replica",
+    "rotation": "what looking for due rotations costs",
 }
 """In the order in which they run; each is a module of `benchmarks.suites`."""
 
-_SERVED: Final = {"rest"}
+_SERVED: Final = {"rest", "rate_limits"}
 """Suites whose client runs on uvloop, so as to be no limit; in a library's it is asyncio's own."""
 
 

@@ -8,27 +8,59 @@ that 1000 reads a second have to bear, one in 15 s.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio.to_thread
 
 import greenlang_secrets as gs
+from benchmarks.measuring import Outcome, Run, Size, interleaved, over, per_call
+from benchmarks.servers import library_config, vault
 from greenlang_secrets.cache import SecretCache
 from greenlang_secrets.cache_entries import CacheKey, Entry
 from greenlang_secrets_api.metrics import Metrics
 
-__all__ = ["FEW", "UNCOUNTED", "counted", "scraped"]
+__all__ = ["run"]
 
 UNCOUNTED: Final = "secrets.get, not counted"
-FEW: Final = "scrape, 10 secrets"
+COUNTED: Final = "secrets.get, counted"
+SCRAPED: Final = "secrets.get, counted and scraped"
 MANY: Final = 10_000
+FEW: Final = "scrape, 10 secrets"
+LOTS: Final = f"scrape, {MANY:,} secrets"
 PATH: Final = "database/postgresql"
 READS_PER_SCRAPE: Final = 15_000  # at 1000 a second
 
-Candidate = Callable[[int], Awaitable[None]]
-Candidates = dict[str, Candidate]
+Candidates = dict[str, Run]
+
+
+async def run(size: Size) -> Outcome:
+    """Measure CPU of a read and of a scrape."""
+    async with vault() as server, gs.SecretsService.open(library_config(server)) as secrets:
+        await secrets.put(PATH, {"username": "app", "password": "x" * 40})
+        async with counted(secrets) as runs:
+            reads = size.of(30_000)
+            read = await interleaved(
+                {name: per_call(each, reads) for name, each in runs.items()},
+                size.rounds,
+                unit="us CPU",
+            )
+        async with scraped(secrets) as runs:
+            times = size.of(15)
+            scrape = await interleaved(
+                {name: per_call(each, times) for name, each in runs.items()},
+                size.rounds_of(0.6),
+                unit="us CPU",
+            )
+    return Outcome(
+        findings=(
+            over(read, COUNTED, UNCOUNTED),
+            over(read, SCRAPED, UNCOUNTED),
+            over(scrape, LOTS, FEW),
+        ),
+        samples=read | scrape,
+    )
 
 
 class _Uncounted(SecretCache[gs.Secret]):
@@ -67,7 +99,7 @@ async def counted(secrets: gs.SecretsService) -> AsyncIterator[Candidates]:
 
     try:
         await secrets.get(PATH)
-        yield {UNCOUNTED: uncounted, "secrets.get, counted": read, "secrets.get, scraped": scraping}
+        yield {UNCOUNTED: uncounted, COUNTED: read, SCRAPED: scraping}
     finally:
         await metrics.close()
 
@@ -85,7 +117,7 @@ async def scraped(secrets: gs.SecretsService) -> AsyncIterator[Candidates]:
         for count in (10, MANY)
     )
 
-    def scrapes(entries: OrderedDict[CacheKey, Entry[gs.Secret]]) -> Candidate:
+    def scrapes(entries: OrderedDict[CacheKey, Entry[gs.Secret]]) -> Run:
         async def scrape(times: int) -> None:
             cache._entries = entries
             try:
@@ -97,6 +129,6 @@ async def scraped(secrets: gs.SecretsService) -> AsyncIterator[Candidates]:
         return scrape
 
     try:
-        yield {FEW: scrapes(few), f"scrape, {MANY:,} secrets": scrapes(many)}
+        yield {FEW: scrapes(few), LOTS: scrapes(many)}
     finally:
         await metrics.close()

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -136,7 +137,8 @@ class _Logins:
                     self.versions.add(secret["version"])
 
 
-async def _locust(plan: Path, url: str, folder: Path) -> None:
+async def _locust(plan: Path, url: str, folder: Path) -> float:
+    """Run it, and return the share of its core that it was busy: at 1 it would measure itself."""
     with (folder / "locust.log").open("wb") as log:  # once, before it starts
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("locustfile.py"))),
@@ -145,9 +147,13 @@ async def _locust(plan: Path, url: str, folder: Path) -> None:
             stdout=log,
             stderr=log,
         )
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         async with asyncio.timeout(_MOST + 60):
             await process.wait()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return used / (time.perf_counter() - begun)
     finally:
         if process.returncode is None:
             process.kill()
@@ -188,7 +194,7 @@ async def run(rate: float, seconds: float) -> Outcome:
             spent, begun = clock(), time.perf_counter()
             going = asyncio.create_task(logins.go_on())
             try:
-                await _locust(plan, stack["api_url"], folder)
+                locust = await _locust(plan, stack["api_url"], folder)
             finally:
                 going.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -197,11 +203,17 @@ async def run(rate: float, seconds: float) -> Outcome:
         if not told.exists():
             raise RuntimeError((folder / "locust.log").read_text("utf-8")[-2000:])
         found = json.loads(told.read_text("utf-8"))
-    return _outcome(found, logins, rate=rate, seconds=seconds, busy=busy)
+    return _outcome(found, logins, rate=rate, seconds=seconds, busy=busy, locust=locust)
 
 
 def _outcome(
-    found: dict[str, Any], logins: _Logins, *, rate: float, seconds: float, busy: float
+    found: dict[str, Any],
+    logins: _Logins,
+    *,
+    rate: float,
+    seconds: float,
+    busy: float,
+    locust: float,
 ) -> Outcome:
     read, asked, rotated = (sorted(found["taken"][name]) for name in found["taken"])
     reads = sorted([*read, *asked])
@@ -240,7 +252,8 @@ def _outcome(
             if times
         ),
         Finding(what="achieved", unit="reads/s", values=(achieved,), detail=offered),
-        Finding(what="the service's core", unit="busy", values=(busy,)),
+        Finding(what="the service, of its core", unit="busy", values=(busy,)),
+        Finding(what="Locust, of its core", unit="busy", values=(locust,)),
     )
     samples = {
         f"{name}, per cent {share * 100:g}": Samples(unit="ms", values=(_at(times, share),))

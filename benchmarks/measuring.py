@@ -23,15 +23,20 @@ __all__ = [
     "Samples",
     "Size",
     "Spread",
+    "Way",
     "figure",
     "interleaved",
     "not_runnable",
+    "number",
     "over",
     "per_call",
 ]
 
 Run = Callable[[int], Awaitable[None]]
 """Does a thing this many times."""
+
+Way = Literal["cost", "gain"]
+"""Whether a ratio is ours over the base, or the base over ours."""
 
 Candidate = Callable[[], Awaitable[float]]
 """One run of a candidate; what it returns is the sample."""
@@ -146,11 +151,17 @@ def per_call(run: Run, times: int, *, clock: Callable[[], float] = time.process_
 
 
 async def interleaved(
-    candidates: Mapping[str, Candidate], rounds: int, *, unit: str, warm: bool = True
+    candidates: Mapping[str, Candidate],
+    rounds: int,
+    *,
+    unit: str,
+    warm: bool = True,
+    tidy: Callable[[], object] = gc.collect,
 ) -> dict[str, Samples]:
     """Return the samples of each candidate, `rounds` of them, taken in turn.
 
-    Before the first round each has a turn that does not count, unless `warm` is false.
+    Before the first round each has a turn that does not count, unless `warm` is false; before each
+    turn the heap is tidied, so that nobody pays for what another has left behind.
     """
     values: dict[str, list[float]] = {name: [] for name in candidates}
     order = list(candidates)
@@ -160,7 +171,7 @@ async def interleaved(
     for _ in range(rounds):
         random.shuffle(order)
         for name in order:
-            gc.collect()  # nobody pays for what another has left behind
+            tidy()
             values[name].append(await candidates[name]())
     return {name: Samples(unit=unit, values=tuple(found)) for name, found in values.items()}
 
@@ -170,7 +181,7 @@ def over(
     ours: str,
     base: str,
     *,
-    way: Literal["cost", "gain"] = "cost",
+    way: Way = "cost",
     target: str = "",
     what: str = "",
 ) -> Finding:

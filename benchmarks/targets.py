@@ -1,6 +1,6 @@
-"""What we hold ourselves to: the targets, each with its limit, and where it is written for readers.
+"""What we hold ourselves to: the targets, each with its limit.
 
-`docs/explanation/performance.md` shows the same ones; a test compares the two.
+The table in the README is made of them and of what was measured last; a test compares the two.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ KEY: Final = "database/postgresql"
 _LIVES: Final = 3600.0  # seconds
 
 
-def dictionary_get(value: object) -> Run:
+async def dictionary_get(value: object) -> Run:
     """A dictionary in an async function that looks at a clock: the least that can be."""
     held = {KEY: (value, time.monotonic() + _LIVES)}
 
@@ -42,7 +42,7 @@ async def aiocache_get(value: object) -> Run:
     return run
 
 
-def cachetools_get(value: object) -> Run:
+async def cachetools_get(value: object) -> Run:
     """Cachetools' `TTLCache` in an async function: no single flight, no stale values."""
     from cachetools import TTLCache  # noqa: PLC0415  # a peer may be missing
 

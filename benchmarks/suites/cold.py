@@ -123,8 +123,10 @@ async def _of(
             try:
                 run = await opened.enter_async_context(peer(server, PATHS, at_once=wide))
                 await run(1)
-            except ImportError as error:
-                missing.append(not_runnable(OURS, f"{name} is not installed: {error}", beside=name))
+            except Exception as error:  # noqa: BLE001  # a peer may fail in ways of its own
+                why = f"{type(error).__name__}: {error}"
+                target = "cold-hvac" if name == HVAC else ""
+                missing.append(not_runnable(OURS, why, beside=name, target=target))
                 continue
             runs[name] = run
         samples = await interleaved(

@@ -10,12 +10,13 @@ PEERS := .venv-bench
 MEASURED := $(PEERS)/.installed
 TOOLS := .tools/.installed
 
-.PHONY: help dev test fuzz check format bench load dashboard-preview docs lock clean
+.PHONY: help dev test test-k8s fuzz check format bench load dashboard-preview docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make dev     OpenBao, PostgreSQL, Valkey and the API, for real, on this machine (ARGS=\"--port 0 ...\")"
 	@echo "make test    every test, on real servers, with coverage (ARGS=\"-k sealed\")"
+	@echo "make test-k8s  the manifests on a real API server with the operator: says what it needs"
 	@echo "make fuzz    20,000 requests made from the OpenAPI document (CASES=5000 SEED=7)"
 	@echo "make check   lint, format, types, import order, no secret in the tree"
 	@echo "make format  what 'check' would only complain about"
@@ -59,6 +60,10 @@ test: $(INSTALLED) $(TOOLS)
 	@$(BIN)/coverage combine --quiet
 	@$(if $(ARGS),echo "A part of the tests covers a part of the code: the floor is for all of them.",$(BIN)/python tests/coverage_floor.py)
 
+# With KUBEBUILDER_ASSETS or KUBECONFIG, ESO_BINARY and ESO_CRDS; else it fails and says so.
+test-k8s: $(INSTALLED)
+	@$(BIN)/python -m pytest tests/kubernetes $(ARGS)
+
 # A seed of its own for each run; rounds after the first go on counting from it.
 CASES ?= 20000
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
@@ -72,6 +77,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint k8s/secrets-api/Containerfile
 	$(BIN)/python tests/secret_scan.py
 
 format: $(INSTALLED)

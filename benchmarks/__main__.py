@@ -36,7 +36,7 @@ SUITES: Final = {
     "memory": "what a cached secret takes",
     "imports": "how long the import takes",
     "audit": "what a durable audit record costs",
-    "metrics": "what counting and scraping cost",
+    "metrics": "what scrapes cost",
     "http_edge": "what metrics and spans add to a request",
     "rate_limits": "what counting a request against its limits costs",
     "invalidation": "how long a write stays unseen on another replica",

@@ -15,6 +15,8 @@ from hypothesis import settings
 settings.register_profile("greenlang", deadline=None, print_blob=True)
 settings.load_profile("greenlang")
 
+# Only where it is asked for: `make test-k8s`.
+collect_ignore = ["kubernetes"]
 
 _own_folder = pytest.StashKey[Path]()
 

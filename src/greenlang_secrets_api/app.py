@@ -38,6 +38,7 @@ from greenlang_secrets_api.denylist import Denylist
 from greenlang_secrets_api.dispatch import Dispatch
 from greenlang_secrets_api.endpoints import EndpointTable
 from greenlang_secrets_api.eso_config import EsoConfig
+from greenlang_secrets_api.eso_nudge import EsoNudge
 from greenlang_secrets_api.eso_watch import EsoWatch
 from greenlang_secrets_api.health_check import HealthCheck
 from greenlang_secrets_api.indexing import Indexing
@@ -155,7 +156,15 @@ def _lifespan(
                     on_limited=metrics.refusals.limited,
                 )
             )
-            await stack.enter_async_context(EsoWatch.open(keeps.eso, metrics))
+            watch = await stack.enter_async_context(EsoWatch.open(keeps.eso, metrics))
+            await stack.enter_async_context(
+                EsoNudge.open(
+                    watch,
+                    service.followers,
+                    enabled=keeps.eso.nudge,
+                    mount=service_config.kv_mount,
+                )
+            )
             indexing = Indexing(service, catalogue, supervisor)
             gauges = RotationGauges(catalogue, metrics.provider)
             stack.callback(supervisor.spawn(gauges.keep(), name="rotation gauges").cancel)

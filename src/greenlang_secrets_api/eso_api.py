@@ -1,8 +1,8 @@
-"""List and watch of the Kubernetes API, read only, for two kinds of objects.
+"""List and watch of the Kubernetes API for two kinds of objects, and one annotation on one of them.
 
-It is an HTTP client of two requests and no Kubernetes client. Those there are weigh 48 MB
+It is an HTTP client of three requests and no Kubernetes client. Those there are weigh 48 MB
 (`kubernetes-asyncio`) or bring a second HTTP stack beside aiohttp (`lightkube`, `kr8s`), and the
-service needs GET on two resources. Protocol: Kubernetes documentation, "API Concepts".
+service needs GET on two resources and PATCH on one. Protocol: Kubernetes documentation, "API Concepts".
 
 The token and the authority are read anew for each request: Kubernetes replaces both while a pod
 runs, the token within the hour.
@@ -10,6 +10,7 @@ runs, the token within the hour.
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -25,7 +26,13 @@ from yarl import URL
 
 from greenlang_secrets.sensitive import SecretValue
 from greenlang_secrets_api.eso_config import EsoConfig
-from greenlang_secrets_api.eso_objects import Kind, Listed, MalformedError, parse_page
+from greenlang_secrets_api.eso_objects import (
+    EXTERNAL_SECRETS,
+    Kind,
+    Listed,
+    MalformedError,
+    parse_page,
+)
 
 __all__ = ["EsoApi", "Place", "Trouble", "TroubleError", "lines"]
 
@@ -64,6 +71,10 @@ _BY_STATUS: Final = {
 }
 
 
+_PASSING: Final = frozenset({408, 409, 429})
+"""Refusals of a change that may be none the next time; others of 4xx last."""
+
+
 class TroubleError(Exception):
     """A list or a watch has ended badly.
 
@@ -97,7 +108,7 @@ class Place:
 
 
 class EsoApi:
-    """Sends the two requests to one API server, over a session that somebody else closes."""
+    """Sends the three requests to one API server, over a session that somebody else closes."""
 
     def __init__(self, config: EsoConfig, session: aiohttp.ClientSession) -> None:
         self._config = config
@@ -153,6 +164,42 @@ class EsoApi:
             aclosing(lines(answer.content)) as incoming,
         ):
             yield incoming
+
+    async def force_sync(
+        self, namespace: str, name: str, version: str, stamp: str, *, within: float
+    ) -> None:
+        """Set the annotation ``force-sync`` of an ExternalSecret: the operator syncs it at once.
+
+        ``PATCH /apis/external-secrets.io/{version}/namespaces/{namespace}/externalsecrets/{name}``
+        with a JSON merge patch, all of it in `within` seconds.
+
+        Raises:
+            TroubleError: it is not known to be set.
+        """
+        place = Place(kind=EXTERNAL_SECRETS, namespace=namespace)
+        url = URL(f"{self._base}{place.path(version)}/{name}", encoded=True)
+        body = json.dumps({"metadata": {"annotations": {"force-sync": stamp}}}).encode()
+        try:
+            with anyio.fail_after(within):
+                headers, context = await self._credentials()
+                answer = await self._session.patch(
+                    url,
+                    data=body,
+                    headers={**headers, "Content-Type": "application/merge-patch+json"},
+                    ssl=context,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=within),
+                )
+        except (aiohttp.ClientError, OSError) as error:
+            raise TroubleError(Trouble.UNREACHABLE, error=type(error).__name__) from None
+        answer.close()
+        if answer.status != 200:
+            lasting = 400 <= answer.status < 500 and answer.status not in _PASSING
+            raise TroubleError(
+                _BY_STATUS.get(answer.status, Trouble.INVALID if lasting else Trouble.UNAVAILABLE),
+                error=str(answer.status),
+                retry_after=_seconds(answer.headers.get("Retry-After")),
+            )
 
     @asynccontextmanager
     async def _asked(

@@ -23,6 +23,7 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts a pod's token and the authority of the API server."""
 
 _SWITCH: Final = f"{PREFIX}ESO_WATCH"
+_NUDGE: Final = f"{PREFIX}ESO_NUDGE"
 _URL: Final = f"{PREFIX}ESO_API_URL"
 _NAMESPACES: Final = f"{PREFIX}ESO_NAMESPACES"
 _MOST: Final = f"{PREFIX}ESO_MAX_SECRETS"
@@ -68,6 +69,7 @@ class EsoConfig:
         ca_file: authorities to trust instead of the system's.
         namespaces: those watched; none are all, which needs a ClusterRole.
         max_secrets: ExternalSecrets and PushSecrets told of, each by five series.
+        nudge: whether a change has the ExternalSecrets that read it refreshed at once.
         pace: how long things may take.
     """
 
@@ -77,9 +79,15 @@ class EsoConfig:
     ca_file: Path | None = None
     namespaces: tuple[str, ...] = ()
     max_secrets: int = 500
+    nudge: bool = False
     pace: WatchPace = field(default_factory=WatchPace)
 
     def __post_init__(self) -> None:
+        if self.nudge and not self.enabled:
+            raise ConfigurationError(
+                f"{_NUDGE} is true and {_SWITCH} is not; set {_SWITCH} to true, which finds the "
+                f"ExternalSecrets, or {_NUDGE} to false."
+            )
         if self.enabled:
             _check_url(self.api_url)
         for namespace in self.namespaces:
@@ -100,8 +108,9 @@ class EsoConfig:
                 API server to be found.
         """
         settings = Settings(os.environ if environ is None else environ)
+        nudge = settings.flag("ESO_NUDGE", default=False)
         if not settings.flag("ESO_WATCH", default=False):
-            return cls()
+            return cls(nudge=nudge)
         url = settings.text("ESO_API_URL")
         token_file, ca_file = settings.file("ESO_TOKEN_FILE"), settings.file("ESO_CA_FILE")
         if url is None:
@@ -115,6 +124,7 @@ class EsoConfig:
             ca_file=ca_file,
             namespaces=_names(settings.text("ESO_NAMESPACES")),
             max_secrets=int(settings.number("ESO_MAX_SECRETS", 500, least=1)),
+            nudge=nudge,
         )
 
 

@@ -36,6 +36,7 @@ _LONGEST_TEXT: Final = 1024  # characters of a reason, a uid or a version
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")  # Go's
 _PART: Final = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MOST_READ: Final = 100  # keys of one object that are remembered
 _REFRESHED_EVERY: Final = "1h"  # the definitions' default
 
 
@@ -80,6 +81,7 @@ class SyncStatus:
         ready: whether the condition Ready is True.
         failure: reason and time of a condition Ready that is False, else None.
         refreshed_every: seconds between two syncs; None where none comes by itself.
+        reads: the keys that an ExternalSecret reads, as they are written; 100 at most.
     """
 
     label: str
@@ -88,6 +90,7 @@ class SyncStatus:
     ready: bool
     failure: tuple[str, str] | None
     refreshed_every: float | None = None
+    reads: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +228,22 @@ def _status(item: Any, kind: Kind) -> SyncStatus:
         ready=ready,
         failure=failure,
         refreshed_every=_refreshed_every(item.get("spec")),
+        reads=_reads(item.get("spec")),
     )
+
+
+def _reads(spec: Any) -> frozenset[str]:
+    """Return the keys of `data` and of `dataFrom`'s extracts, whatever else is wrong with it."""
+    wanted = spec if isinstance(spec, dict) else {}
+    keys: set[str] = set()
+    for members, reference in (("data", "remoteRef"), ("dataFrom", "extract")):
+        entries = wanted.get(members)
+        for entry in entries if isinstance(entries, list) else ():
+            read = entry.get(reference) if isinstance(entry, dict) else None
+            key = read.get("key") if isinstance(read, dict) else None
+            if isinstance(key, str) and len(key) <= _LONGEST_TEXT and len(keys) < _MOST_READ:
+                keys.add(key)
+    return frozenset(keys)
 
 
 def _refreshed_every(spec: Any) -> float | None:

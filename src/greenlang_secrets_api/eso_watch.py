@@ -258,11 +258,13 @@ class EsoWatch:
     Attributes:
         syncs: the counts of each object.
         errors: how often each trouble was met.
+        api: what asks the API server.
     """
 
     def __init__(self, config: EsoConfig, api: EsoApi, *, chance: Callable[[], float]) -> None:
         self.syncs = EsoSyncs(config.max_secrets)
         self.errors = dict.fromkeys(Trouble, 0)
+        self.api = api
         self._places: Sequence[PlaceWatch] = [
             PlaceWatch(
                 Place(kind=kind, namespace=namespace),

@@ -34,6 +34,7 @@ TABLES = {
     "Modules": "greenlang_secrets",
     "Modules of vault": "greenlang_secrets.vault",
     "Modules of transport": "greenlang_secrets.transport",
+    "Modules of check": "greenlang_secrets.check",
 }
 
 

@@ -139,6 +139,38 @@ def test_vault_is_spoken_to_by_tls() -> None:
     assert clear("server: http://vault.vault.svc:8200\ntls_disable = 1")  # the control
 
 
+def unnamed(texts: Sequence[str], page: str) -> set[str]:
+    """Return hosts that texts reach Vault at, and that its certificate is not told to have."""
+    [names] = re.findall(r"is made by your certificate issuer, for (.+)", page)
+    hosts = {host for text in texts for host in re.findall(r"https://([\w.-]+):8200", text)}
+    hosts |= {
+        host
+        for text in texts
+        for host in re.findall(r"(?:serverName|servername|SERVER_NAME)\W+([a-z.]+)", text)
+    }
+    # A certificate's wildcard is one label.
+    return {
+        host
+        for host in hosts
+        if not {f"`{host}`", f"`*.{host.partition('.')[2]}`"} & names_in(names)
+    }
+
+
+def names_in(sentence: str) -> set[str]:
+    """Return what stands in backquotes, with them."""
+    return set(re.findall(r"`[^`]+`", sentence))
+
+
+def test_vault_has_a_certificate_for_each_of_its_names() -> None:
+    """Stores, agents, the service and the nodes themselves name hosts that it is made for."""
+    texts = [file.read_text("utf-8") for file in sorted(K8S.rglob("*.yaml"))]
+    page = (ROOT / "docs" / "how-to" / "provision-vault.md").read_text("utf-8")
+
+    assert unnamed(texts, page) == set()
+    lacking = page.replace("`vault.vault.svc.cluster.local`", "")
+    assert unnamed(texts, lacking) == {"vault.vault.svc.cluster.local"}  # the control
+
+
 def careless(found: Sequence[Manifest]) -> list[str]:
     """Return PushSecrets that delete in Vault, or push a Secret that is committed."""
     committed = {each["metadata"]["name"] for each in found if each["kind"] == "Secret"}
@@ -163,6 +195,37 @@ def test_pushes_delete_nothing_and_push_no_placeholder() -> None:
     name = pushes[1]["spec"]["selector"]["secret"]["name"]
     found.append({"kind": "Secret", "metadata": {"name": name}})
     assert careless(found) == [each["metadata"]["name"] for each in pushes]
+
+
+MADE_BY_APPLICATIONS: Final = {("greenlang-api-session-keys", "signing-key")}
+"""Secrets that an application makes in the cluster at its first start, and their keys."""
+
+
+def unmade(found: Sequence[Manifest]) -> set[tuple[str, str]]:
+    """Return name and key of what is pushed, and no ExternalSecret makes."""
+    made = {
+        (each["spec"]["target"]["name"], key)
+        for each in found
+        if each["kind"] == "ExternalSecret"
+        for key in each["spec"]["target"]["template"]["data"]
+    }
+    return {
+        (each["spec"]["selector"]["secret"]["name"], entry["match"]["secretKey"])
+        for each in found
+        if each["kind"] == "PushSecret"
+        for entry in each["spec"]["data"]
+    } - made
+
+
+def test_what_is_pushed_is_made_in_the_cluster() -> None:
+    """By an ExternalSecret, whose key it is, or by the application that is named here."""
+    found = manifests()
+    assert unmade(found) == MADE_BY_APPLICATIONS
+
+    for each in found:  # the control
+        if each["kind"] == "PushSecret" and each["metadata"]["name"] == "greenlang-api-mtls":
+            each["spec"]["data"][0]["match"]["secretKey"] = "tls.cert"
+    assert unmade(found) == {*MADE_BY_APPLICATIONS, ("greenlang-api-mtls", "tls.cert")}
 
 
 def test_leases_are_as_long_as_generators_say() -> None:

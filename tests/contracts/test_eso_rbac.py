@@ -98,3 +98,17 @@ def test_the_role_is_bound_to_the_service_alone() -> None:
     }
     [subject] = binding["subjects"]
     assert (subject["kind"], subject["name"]) == ("ServiceAccount", "greenlang-secrets")
+
+
+def test_the_right_to_nudge_is_a_role_of_its_own() -> None:
+    """Patching ExternalSecrets, and nothing else, is granted by a file that no kustomization has."""
+    file = ROOT / "k8s/monitoring/eso-nudge-rbac.yaml"
+    role, binding = yaml.safe_load_all(file.read_text("utf-8"))
+    kustomization = yaml.safe_load((ROOT / "k8s/monitoring/kustomization.yaml").read_text("utf-8"))
+
+    assert role["rules"] == [
+        {"apiGroups": [GROUP], "resources": ["externalsecrets"], "verbs": ["patch"]}
+    ]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [subject["name"] for subject in binding["subjects"]] == ["greenlang-secrets"]
+    assert file.name not in kustomization["resources"]

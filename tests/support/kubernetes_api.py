@@ -35,10 +35,14 @@ class Asked:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    method: str = "GET"
+    body: bytes = b""
 
     @property
     def verb(self) -> str:
         """As RBAC calls it."""
+        if self.method == "PATCH":
+            return "patch"
         return "watch" if self.query.get("watch") == "1" else "list"
 
 
@@ -68,6 +72,7 @@ class KubernetesApi:
         pages: bodies that the next lists of ExternalSecrets get, whatever there is.
         gone_by_status: whether a watch of a compacted version is answered 410, or begins and then
             has an event that says so, as real servers have it either way.
+        patch_status: what each PATCH gets, if not what is right.
         torn: lists that the connection breaks in the middle of.
         page_limit: objects on a page at most, whatever the client asks.
         endless: never end a watch, whatever the client asks.
@@ -82,6 +87,7 @@ class KubernetesApi:
         self.served = {resource: set(versions) for resource, versions in SERVED.items()}
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.pages: list[bytes] = []
+        self.patch_status: int | None = None
         self.torn = 0
         self.gone_by_status = False
         self.page_limit = 1000
@@ -110,6 +116,7 @@ class KubernetesApi:
         reason: str = "SecretSynced",
         since: str = "2026-11-26T01:00:00Z",
         status: Any = None,
+        spec: Json | None = None,
     ) -> None:
         """Make an object or change its status."""
         key = (resource, namespace, name)
@@ -135,7 +142,7 @@ class KubernetesApi:
                     "uid": uid,
                     "resourceVersion": str(self.version),
                 },
-                "spec": {"refreshInterval": "15s"},
+                "spec": spec or (before or {}).get("spec") or {"refreshInterval": "15s"},
                 "status": built if status is None else status,
             },
         )
@@ -205,7 +212,13 @@ class KubernetesApi:
         return [asked.verb for asked in self.asked if asked.path.endswith(f"/{resource}")]
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        asked = Asked(request.path, dict(request.query), dict(request.headers))
+        asked = Asked(
+            request.path,
+            dict(request.query),
+            dict(request.headers),
+            request.method,
+            await request.read(),
+        )
         self.asked.append(asked)
         if self.mute:
             await asyncio.Event().wait()
@@ -223,12 +236,37 @@ class KubernetesApi:
             if (asked.verb, resource) not in self.rights[bearer]:
                 return _status(403)
         namespace = request.match_info.get("namespace")
+        if asked.verb == "patch":
+            return self._patch(
+                request, asked, (resource, namespace or "", request.match_info["name"])
+            )
         if asked.verb == "watch":
             return await self._watch(request, resource, namespace)
         if self.torn:
             self.torn -= 1
             return await _torn(request)
         return self._list(request, resource, namespace)
+
+    def patches(self) -> list[str]:
+        """Return what was patched, ``namespace/name``, in order."""
+        return [
+            "{4}/{6}".format(*asked.path.strip("/").split("/"))
+            for asked in self.asked
+            if asked.verb == "patch"
+        ]
+
+    def _patch(self, request: web.Request, asked: Asked, key: Key) -> web.Response:
+        if self.patch_status is not None:
+            return _status(self.patch_status)
+        if request.content_type != "application/merge-patch+json":
+            return _status(415)
+        if key not in self._objects:
+            return _status(404)
+        self.version += 1
+        item = _merged(self._objects[key], json.loads(asked.body))
+        item["metadata"]["resourceVersion"] = str(self.version)
+        self._put("MODIFIED", key, item)
+        return web.json_response(item)
 
     def _list(self, request: web.Request, resource: str, namespace: str | None) -> web.Response:
         if self.pages and resource == "externalsecrets":
@@ -292,6 +330,10 @@ class KubernetesApi:
         app.router.add_get(
             f"/apis/{GROUP}/{{version}}/namespaces/{{namespace}}/{{resource}}", self._answer
         )
+        app.router.add_patch(
+            f"/apis/{GROUP}/{{version}}/namespaces/{{namespace}}/{{resource}}/{{name}}",
+            self._answer,
+        )
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(
@@ -327,6 +369,14 @@ async def _torn(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.abort()
     return response
+
+
+def _merged(item: Json, patch: Json) -> Json:
+    """RFC 7396."""
+    merged = copy.deepcopy(item)
+    for name, value in patch.items():
+        merged[name] = _merged(merged.get(name) or {}, value) if isinstance(value, dict) else value
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _condition(ready: str, reason: str, since: str) -> Json:

@@ -96,6 +96,7 @@ class Shipped:
 
     server: Any
     accounts: ServiceAccounts
+    postgres_url: str | None = None
 
     async def put(self, path: str, data: dict[str, str]) -> None:
         """Write a secret below greenlang/ as an administrator."""
@@ -123,6 +124,6 @@ async def shipped(server: Any, accounts: ServiceAccounts, postgres_url: str | No
     await run_provision(server, desired(postgres_url))
     status, body = await server.request("POST", "auth/kubernetes/config", accounts.settings)
     assert status == 204, body
-    found = Shipped(server, accounts)
+    found = Shipped(server, accounts, postgres_url)
     await asyncio.gather(*(found.put(path, data) for path, data in SEEDED.items()))
     return found

@@ -1,6 +1,6 @@
 # greenlang-agents: the workers that compute. Their agent logs in with the Kubernetes auth role of
-# this name and renders files; it reads what those files name. They call no partner, so the
-# external keys are not in here.
+# this name and renders files; it reads what those files name. No file has the keys of partners,
+# so they are not in here.
 
 # PostgreSQL, the measurements in TimescaleDB, and Redis as their cache.
 path "secret/data/greenlang/database/postgresql" {

@@ -144,10 +144,7 @@ def _read(options: Options) -> _Files:
         if not path.exists():
             raise ConfigurationError(f"There is no {path}; give a file or a folder.")
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix in {".yaml", ".yml", ".json"} and file.is_file():
-                _read_manifest(file, files)
-            elif file.suffix == ".hcl" and file.parent.name == "policies":
-                policies.append(file)
+            _read_file(file, files, policies)
     for folder in options.policies:
         policies += sorted(folder.glob("*.hcl"))
     if options.roles is not None and options.roles not in files.read:
@@ -159,9 +156,20 @@ def _read(options: Options) -> _Files:
     return files
 
 
+def _read_file(file: Path, files: _Files, policies: list[Path]) -> None:
+    if file.is_symlink() and file.is_dir():
+        files.found.append(_invalid(file, 1, "is a link to a folder, which is not followed"))
+    elif file.suffix in {".yaml", ".yml", ".json"} and file.is_file():
+        _read_manifest(file, files)
+    elif file.suffix == ".hcl" and file.parent.name == "policies":
+        policies.append(file)
+
+
 def _read_policy(file: Path, files: _Files) -> None:
     try:
         files.policies.append(parse(file, file.read_text("utf-8")))
+    except UnicodeDecodeError:
+        files.found.append(_invalid(file, 1, "is no text in UTF-8"))
     except NotAPolicy as error:
         files.found.append(_invalid(file, error.line, error.what))
 
@@ -170,6 +178,9 @@ def _read_manifest(file: Path, files: _Files) -> None:
     files.read.append(file)
     try:
         found = list(documents(file, file.read_text("utf-8")))
+    except UnicodeDecodeError:
+        files.found.append(_invalid(file, 1, "is no text in UTF-8"))
+        return
     except NotYaml as error:
         files.found.append(_invalid(file, error.line, "cannot be read as YAML"))
         return

@@ -23,7 +23,8 @@ async def missing(
     known = {policy.name for policy in policies}
     by_role: dict[str, list[Need]] = defaultdict(list)
     for need in needs:
-        by_role[need.role].append(need)
+        if not need.within:
+            by_role[need.role].append(need)
     found = []
     for role, wanted in sorted(by_role.items()):
         lacking = [name for name in roles.get(role, ()) if name not in known]

@@ -31,7 +31,8 @@ _URL: Final = re.compile(
 )
 _WORD: Final = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/_-]{24,}={0,2}(?![\w+/=])")
 _NAME: Final = re.compile(
-    r"(?:^|[_.-])(?:password|passwd|secret|secret_?key|token|api_?key|private_?key|credentials?)$",
+    r"(?:password|passwd"
+    r"|(?:^|[_.-])(?:secret|secret_?key|secret_?access_?key|token|api_?key|private_?key|credentials?))$",
     re.IGNORECASE,
 )
 # What stands where a secret would and is none: a file, a switch, a number, or a placeholder.

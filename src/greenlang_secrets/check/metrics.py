@@ -23,6 +23,8 @@ _NOT_NAMES: Final = (
     re.compile(r"\b(?:group_left|group_right)\b", re.IGNORECASE),
 )
 _TEXT: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`", re.DOTALL)
+_VARIABLE: Final = re.compile(r"\s*label_values\(\s*([a-zA-Z_:][\w:]*)\s*[,{]")
+"""A variable of a dashboard: the values that a label of this metric has."""
 _PROMETHEUS: Final = frozenset({"ALERTS", "ALERTS_FOR_STATE", "up"})
 
 
@@ -66,7 +68,9 @@ def recorded(found: Iterable[Document]) -> frozenset[str]:
 def unknown_metrics(document: Document, known: frozenset[str]) -> Iterator[Finding]:
     """Yield the metrics of rules and dashboards that are not in `known`."""
     for expression in _expressions(document):
-        for name, below in metrics_in(expression.text):
+        variable = _VARIABLE.match(expression.text)
+        named = [(variable[1], 0)] if variable else metrics_in(expression.text)
+        for name, below in named:
             if name not in known | _PROMETHEUS and not name.startswith("scrape_"):
                 yield Finding(
                     rule="unknown_metric",
@@ -87,5 +91,6 @@ def _expressions(document: Document) -> Iterator[Value]:
                     continue  # a ConfigMap may hold anything; what is no JSON is no dashboard
         return
     for key, value in document.value.walk():
-        if key == "expr" and value.text:
+        asks = key == "expr" or (key == "query" and _VARIABLE.match(value.text))
+        if asks and value.text:
             yield value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from greenlang_secrets.check.documents import Document, Value
 from greenlang_secrets.check.findings import Finding, Place
-from greenlang_secrets.check.templates import fields_of, read_by
+from greenlang_secrets.check.templates import fields_of, fields_read, read_by
 
 __all__ = ["Need", "Store", "needs", "stores"]
 
@@ -23,6 +23,8 @@ class Need:
         secret: of a KV secret, mount and path; None for others.
         field: the property that is read of it; empty for all.
         makes: whether it makes the secret it names.
+        within: whether it is a key that a template takes of a secret which another need reads: this
+            one asks Vault for nothing more.
     """
 
     role: str
@@ -32,6 +34,7 @@ class Need:
     secret: str | None = None
     field: str = ""
     makes: bool = False
+    within: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,18 +132,21 @@ def _external_secret(
                 yield Need(role=store.role, path=folder, capability="list", place=place)
             else:
                 key = remote.at("key")
+                # Instead of the secret, its custom metadata: their keys are in no tree.
+                fetched = store.versioned and remote.at("metadataPolicy").text == "Fetch"
                 asked = Need(
                     role=store.role,
-                    path=_data(store, key.text),
+                    path=_data(store, key.text, part="metadata" if fetched else "data"),
                     capability="read",
                     place=document.place(key.line),
                     secret=f"{store.mount}/{_relative(store, key.text)}",
-                    field=remote.at("property").text,
+                    field="" if fetched else remote.at("property").text,
                 )
                 yield asked
-                if item.at("extract").members and not asked.field:
+                if item.at("extract").members and not asked.field and not fetched:
                     for name, line in _taken(spec):
-                        yield replace(asked, field=name, place=document.place(line))
+                        place = document.place(line)
+                        yield replace(asked, field=name, place=place, within=True)
 
 
 def _taken(spec: Value) -> Iterator[tuple[str, int]]:
@@ -149,6 +155,8 @@ def _taken(spec: Value) -> Iterator[tuple[str, int]]:
     """
     sources = spec.at("dataFrom").items
     if len(sources) != 1 or sources[0].at("rewrite").items:
+        return
+    if sources[0].at("extract", "conversionStrategy").text == "Unicode":
         return
     own = {item.at("secretKey").text for item in spec.at("data").items}
     for template in spec.at("target", "template", "data").members.values():
@@ -219,7 +227,7 @@ def _injected(document: Document, mounts: set[str]) -> Iterator[Need | Finding]:
         if asked and (role is None or not role.text):
             yield _no_role(document.place(value.line))
             continue
-        for path, capability, line in asked:
+        for path, capability, line, field in asked:
             mount, _, rest = path.partition("/")
             yield Need(
                 role="" if role is None else role.text,
@@ -231,20 +239,24 @@ def _injected(document: Document, mounts: set[str]) -> Iterator[Need | Finding]:
                     if mount in mounts and rest.startswith("data/") and capability == "read"
                     else None
                 ),
+                field=field,
+                within=bool(field),
             )
 
 
-def _asked(own: dict[str, Value], mounts: set[str]) -> Iterator[tuple[str, str, int]]:
+def _asked(own: dict[str, Value], mounts: set[str]) -> Iterator[tuple[str, str, int, str]]:
     for name, value in own.items():
         if name.startswith("agent-inject-template-"):
             for path, capability, below in read_by(value.text):
-                yield _full(path, capability, mounts), capability, value.line + below
+                yield _full(path, capability, mounts), capability, value.line + below, ""
+            for path, field, below in fields_read(value.text):
+                yield _full(path, "read", mounts), "read", value.line + below, field
         elif name.startswith("agent-inject-secret-"):
             suffix = name.removeprefix("agent-inject-secret-")
             # With a template the path is not read: the template says what is.
             if value.text and f"agent-inject-template-{suffix}" not in own:
                 path = value.text.partition("?")[0]
-                yield _full(path, "read", mounts), "read", value.line
+                yield _full(path, "read", mounts), "read", value.line, ""
 
 
 def _full(path: str, capability: str, mounts: set[str]) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["fields_of", "read_by"]
+__all__ = ["fields_of", "fields_read", "read_by"]
 
 _ACTION: Final = re.compile(r"\{\{(?!-?\s*/\*)(.*?)\}\}", re.DOTALL)
 _CALL: Final = re.compile(
@@ -35,6 +35,31 @@ def fields_of(template: str) -> Iterator[tuple[str, int]]:
         bare = _TEXT.sub(lambda text: " " * len(text[0]), code)
         for found in _FIELD.finditer(bare):
             yield found[1], below + code.count("\n", 0, found.start())
+
+
+_OPENS: Final = frozenset({"with", "range", "if", "block", "define"})
+_SECRET: Final = re.compile(r"\bsecret\s+(\"[^\"]*\"|`[^`]*`)\s*$")
+_OF_DATA: Final = re.compile(r"(?<![\w.)$\]])\.Data\.data\.([A-Za-z_]\w*)")
+
+
+def fields_read(template: str) -> Iterator[tuple[str, str, int]]:
+    """Yield (path, field, lines below the template's first) for each ``.Data.data.FIELD`` inside a
+    ``with secret "PATH"``.
+    """
+    open_blocks: list[tuple[str, str]] = []  # the word, and the path where the dot is its secret
+    for action in _ACTION.finditer(template):
+        code = action.group(1).strip("- \t\n")
+        word = code.partition(" ")[0]
+        dot = next((path for word, path in reversed(open_blocks) if word in {"with", "range"}), "")
+        if dot:
+            for found in _OF_DATA.finditer(action.group(1)):
+                below = template.count("\n", 0, action.start(1) + found.start())
+                yield dot, found[1], below
+        if word == "end":
+            del open_blocks[-1:]
+        elif word in _OPENS:
+            secret = _SECRET.search(code)
+            open_blocks.append((word, secret[1][1:-1] if secret else ""))
 
 
 def read_by(template: str) -> Iterator[tuple[str, str, int]]:

@@ -39,6 +39,8 @@ def unknown_paths(needs: Sequence[Need], tree: Tree) -> Iterator[Finding]:
         if need.secret is None or need.secret in made:
             continue
         keys = tree.get(need.secret)
+        if keys is None and need.within:
+            continue  # told where the secret is named
         if keys is None:
             yield Finding(
                 rule="unknown_path",

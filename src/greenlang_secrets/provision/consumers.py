@@ -37,6 +37,16 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)\Z")
 _UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
+_PLAIN_TOKEN: Final[Settings] = {
+    # What could be set by hand and gives more than the file says: a period outlives `max_ttl`.
+    "token_period": 0,
+    "token_explicit_max_ttl": 0,
+    "token_no_default_policy": False,
+    "token_num_uses": 0,
+    "token_type": "default",
+    "token_bound_cidrs": [],
+}
+
 _READ_ROLE: Final = DATABASE_ROLES["greenlang-readonly"]
 _WRITE_ROLE: Final = DATABASE_ROLES["greenlang-readwrite"]
 
@@ -50,8 +60,8 @@ class KubernetesAuth:
     Attributes:
         mount: of the auth method, without ``auth/``.
         host: the URL of the cluster's API server, as Vault reaches it.
-        ca_cert: PEM of the API server's CA, for a Vault that runs outside the cluster; each pod's
-            own token then reviews itself. None where Vault's pod has both.
+        ca_cert: PEM of the API server's CA, for a Vault that runs outside the cluster, and needs
+            a reviewer's token, which is set by hand. None where Vault's pod has both.
         roles: by name, settings as Vault gives them back.
     """
 
@@ -183,6 +193,7 @@ def _login_role(raw: object, place: str, policies: set[str]) -> Settings:
         "audience": _text(members, "audience", place),
         "token_policies": sorted(named),  # Vault sorts them
         **_lives(members, place, "token_ttl", "token_max_ttl"),
+        **_PLAIN_TOKEN,
     }
 
 

@@ -125,6 +125,33 @@ DRIFTS: Final = {
         '{{- with secret "secret/data/greenlang/api-keys/external" -}}',
         ("unreadable_path", "agent-injector/greenlang-jobs.yaml"),
     ),
+    "a field of an agent's template is misspelt": (
+        "agent-injector/greenlang-api.yaml",
+        "{{ .Data.data.password | urlquery",
+        "{{ .Data.data.pasword | urlquery",
+        ("unknown_path", "agent-injector/greenlang-api.yaml"),
+    ),
+    "a metric of a variable is misspelt": (
+        "monitoring/grafana-dashboard.yaml",
+        "label_values(gl_",
+        "label_values(glx_",
+        ("unknown_metric", "monitoring/grafana-dashboard.yaml"),
+    ),
+    "a file is no text": (
+        "secrets-api/service.yaml",
+        "# Rules and dashboard",
+        "# R\udce9gles and dashboard",
+        ("invalid_file", "secrets-api/service.yaml"),
+    ),
+    "a password of libpq is in the environment": (
+        "secrets-api/deployment.yaml",
+        "            - name: GREENLANG_SECRETS_DRAIN_SECONDS",
+        (
+            "            - name: PGPASSWORD\n              value: summer-of-69\n"
+            "            - name: GREENLANG_SECRETS_DRAIN_SECONDS"
+        ),
+        ("secret_literal", "secrets-api/deployment.yaml"),
+    ),
     "a role is another": (
         "external-secrets/stores.yaml",
         "role: eso-kv",
@@ -158,6 +185,25 @@ DRIFTS: Final = {
 }
 
 
+SUFFERS: Final = {
+    "a policy line is deleted": "key: greenlang/database/redis",
+    "a capability is deleted": "remoteKey: greenlang/pushed/",
+    "a role is another": "key: greenlang/",
+}
+"""What stands on the lines that suffer, where those are not the changed ones."""
+
+
+def lines_of(text: str, part: str) -> set[int]:
+    """Return the numbers of all lines that a part of a text, wherever it stands, reaches over."""
+    found = set()
+    at = text.find(part)
+    while at >= 0:
+        first = text.count("\n", 0, at) + 1
+        found |= set(range(first, first + part.rstrip("\n").count("\n") + 1))
+        at = text.find(part, at + 1)
+    return found
+
+
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_a_drift_is_found_where_it_is(run, tmp_path: Path, drift: str) -> None:
     """The control: each of these turns the check red, in its file, on the changed line or on those
@@ -167,10 +213,49 @@ def test_a_drift_is_found_where_it_is(run, tmp_path: Path, drift: str) -> None:
     copy = shutil.copytree(K8S, tmp_path / "k8s")
     text = (copy / name).read_text("utf-8")
     assert before in text
-    (copy / name).write_text(text.replace(before, after))
+    changed = text.replace(before, after)
+    (copy / name).write_bytes(changed.encode("utf-8", "surrogateescape"))
 
     found = [each for each in findings(run(str(copy))) if each["rule"] == rule]
 
-    assert found
-    assert {each["file"].removeprefix(f"{copy}/") for each in found if place in each["file"]}
-    assert all(each["line"] > 0 for each in found)
+    told = {
+        (each["file"].removeprefix(f"{copy}/"), each["line"])
+        for each in found
+        if place in each["file"]
+    }
+    assert told
+    if rule == "invalid_file":
+        assert told == {(name, 1)}  # of what cannot be read no line is known
+    elif place == name:
+        assert told <= {(name, line) for line in lines_of(changed, after)}
+    else:
+        suffering = {file: (copy / file).read_text("utf-8").splitlines() for file, _ in told}
+        assert all(SUFFERS[drift] in suffering[file][line - 1] for file, line in told)
+
+
+def test_a_fault_is_told_where_it_is_and_not_where_it_is_used(run, tmp_path: Path) -> None:
+    """A renamed path is told at its own line; the fields that a template takes of it are not."""
+    copy = shutil.copytree(K8S, tmp_path / "k8s")
+    file = copy / "external-secrets" / "greenlang-jobs.yaml"
+    text = file.read_text("utf-8")
+    changed = text.replace("greenlang/database/timescaledb", "greenlang/database/timescale")
+    file.write_text(changed)
+
+    found = findings(run(str(copy)))
+
+    [line] = lines_of(changed, "key: greenlang/database/timescale")
+    assert {(each["rule"], each["line"]) for each in found} == {
+        ("unknown_path", line),
+        ("unreadable_path", line),
+    }
+    assert len(found) == 2
+
+
+def test_a_linked_folder_is_told_of(run, tmp_path: Path) -> None:
+    """What is behind a link is not read, and that is said."""
+    copy = shutil.copytree(K8S, tmp_path / "k8s")
+    (copy / "linked").symlink_to(copy / "monitoring")
+
+    [found] = findings(run(str(copy)))
+
+    assert (found["rule"], found["file"]) == ("invalid_file", str(copy / "linked"))

@@ -48,6 +48,15 @@ async def test_another_type_is_an_error_that_names_both(secrets):
     assert (await secrets.get_typed("plain", gs.ApiKey)).value.reveal() == "k"
 
 
+async def test_path_says_nothing_about_the_type(secrets):
+    """`feedback` has a db in it and `concert` a cert; even a path that means it declares nothing."""
+    for path in ("feedback", "concert", "database/postgresql", "api-keys/internal"):
+        await secrets.create(path, {"username": "u", "password": "p", "api_key": "k"})
+
+        assert (await secrets.get(path)).type is gs.SecretType.GENERIC
+        assert await secrets.get_typed(path) is await secrets.get(path)
+
+
 async def test_missing_field_is_named(secrets):
     """A secret that cannot be what it is declared as says what it lacks, each time."""
     await secrets.create("db", {"username": "u"}, type=gs.SecretType.DATABASE)

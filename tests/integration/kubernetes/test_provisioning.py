@@ -60,6 +60,7 @@ async def test_older_state_is_migrated(new_vault_server):
             "token_policies": ["greenlang-agents", "root-like"],
             "token_ttl": "8760h",
             "token_max_ttl": "8760h",
+            "token_period": "99h",
         },
         "auth/kubernetes/config": {
             "kubernetes_host": "https://old.example",
@@ -83,7 +84,7 @@ async def test_older_state_is_migrated(new_vault_server):
         path="auth/kubernetes/role/greenlang-agents",
         settings=(
             *("audience", "bound_service_account_names"),
-            *("token_max_ttl", "token_policies", "token_ttl"),
+            *("token_max_ttl", "token_period", "token_policies", "token_ttl"),
         ),
     )
     assert await run_provision(server, desired()) == []

@@ -45,6 +45,20 @@ def test_replicas_are_the_environments(environment, replicas):
     assert 'seal "awskms" {}' in server["ha"]["raft"]["config"]
 
 
+def test_openbao_has_the_names_and_places_of_the_other_chart():
+    """Labels, by which NetworkPolicy and monitor select, and the folders of data and audit log."""
+    openbao = values("values-openbao")
+
+    assert (openbao["nameOverride"], openbao["fullnameOverride"]) == ("vault", "vault")
+    assert openbao["server"]["dataStorage"]["mountPath"] == "/vault/data"
+    assert openbao["server"]["auditStorage"]["mountPath"] == "/vault/audit"
+    for environment in REPLICAS:
+        text = configuration(f"values-openbao-{environment}")
+        assert 'path = "/vault/data"' in re.sub(r" +", " ", text)
+        assert 'file_path = "/vault/audit/audit.log"' in text
+        assert "template" not in values(f"values-{environment}")["server"].get("affinity", "")
+
+
 @pytest.mark.parametrize("environment", REPLICAS)
 def test_openbao_differs_where_it_must(environment):
     """Two settings and the audit stanza are OpenBao's, one is Vault's; all else is equal."""

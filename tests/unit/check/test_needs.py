@@ -116,3 +116,20 @@ def test_a_secret_of_an_unknown_store_is_told() -> None:
 def test_a_patch_that_is_empty_asks_nothing() -> None:
     """A patch by file has no text, and is no error."""
     assert asked("kind: Kustomization\npatches: [{path: a.yaml}]") == []
+
+
+def test_metadata_are_read_beside_the_data() -> None:
+    """With `metadataPolicy: Fetch` the operator reads another path, and its keys are in no tree."""
+    text = """
+kind: ExternalSecret
+spec:
+  secretStoreRef: {kind: ClusterSecretStore, name: two}
+  data: [{secretKey: a, remoteRef: {key: b, property: owner, metadataPolicy: Fetch}}]
+"""
+    [need] = [
+        item
+        for item in needs(list(documents(Path("a.yaml"), STORES + text)))
+        if isinstance(item, Need)
+    ]
+
+    assert (need.path, need.secret, need.field) == ("kv/metadata/b", "kv/b", "")

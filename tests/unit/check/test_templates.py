@@ -8,7 +8,7 @@ import pytest
 
 from greenlang_secrets.check.documents import documents
 from greenlang_secrets.check.needs import Need, needs
-from greenlang_secrets.check.templates import fields_of
+from greenlang_secrets.check.templates import fields_of, fields_read
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,29 @@ from greenlang_secrets.check.templates import fields_of
 def test_fields_are_those_of_the_dot(template: str, fields: list[tuple[str, int]]) -> None:
     """Texts, comments, variables and members are none, nor is what a block makes of the dot."""
     assert list(fields_of(template)) == fields
+
+
+@pytest.mark.parametrize(
+    ("template", "fields"),
+    [
+        ('{{- with secret "a" -}}\n{{ .Data.data.x | urlquery }}{{- end -}}', [("a", "x", 1)]),
+        (
+            (
+                '{{ with secret "a" }}{{ if .Data.data.x }}{{ .Data.data.y }}{{ end }}{{ end }}'
+                "{{ .Data.data.z }}"
+            ),
+            [("a", "x", 0), ("a", "y", 0)],
+        ),
+        ('{{ with secret "a" }}{{ range .Data.data }}{{ .Data.data.x }}{{ end }}{{ end }}', []),
+        ('{{ with secret "a" "b=c" }}{{ .Data.data.x }}{{ end }}', []),
+        ("{{ end }}{{ .Data.data.x }}", []),
+    ],
+)
+def test_fields_of_an_agent_s_template_are_its_secret_s(
+    template: str, fields: list[tuple[str, str, int]]
+) -> None:
+    """Inside `with secret`, and in `if` within it; not where the dot is something else."""
+    assert list(fields_read(template)) == fields
 
 
 STORE = """\
@@ -72,8 +95,10 @@ def test_the_template_says_what_an_extract_is_for() -> None:
     [
         "[{extract: {key: a}}, {extract: {key: b}}]",
         "[{extract: {key: a}, rewrite: [{regexp: {source: x, target: y}}]}]",
+        "[{extract: {key: a, conversionStrategy: Unicode}}]",
+        "[{extract: {key: a, metadataPolicy: Fetch}}]",
     ],
 )
 def test_fields_that_may_be_another_s_are_left_open(sources: str) -> None:
-    """Two sources, or keys that are rewritten: nobody knows whose a field is."""
+    """Two sources, keys that are rewritten, or metadata: nobody knows whose a field is."""
     assert {name for name, _ in fields(f"{TEMPLATE}  dataFrom: {sources}\n")} == {""}

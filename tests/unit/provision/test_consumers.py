@@ -57,6 +57,12 @@ def test_files_are_read_as_vault_gives_settings_back(folder):
             "token_policies": ["app", "zeta"],
             "token_ttl": 900,
             "token_max_ttl": 3600,
+            "token_period": 0,
+            "token_explicit_max_ttl": 0,
+            "token_no_default_policy": False,
+            "token_num_uses": 0,
+            "token_type": "default",
+            "token_bound_cidrs": [],
         }
     }
     mtls = found.pki_roles["mtls"]

@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from greenlang_secrets_api.eso_api import Trouble
 from greenlang_secrets_api.eso_config import EsoConfig, WatchPace
 from greenlang_secrets_api.eso_watch import EsoWatch
 from greenlang_secrets_api.metrics import Metrics
-from support.real_kubernetes import NEEDED, RealKubernetes, is_named, real_kubernetes
+from support.real_kubernetes import RealKubernetes, real_kubernetes
 
 MANIFEST = Path(__file__).resolve().parents[2] / "k8s/monitoring/eso-watch-rbac.yaml"
 GROUP = "external-secrets.io"
@@ -144,7 +143,6 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.skipif(not is_named(), reason=NEEDED)
 async def test_a_real_api_server_is_watched(tmp_path: Path) -> None:
     """Denied without the role; with it each sync of both kinds is counted, a watch that ends goes
     on, and what is deleted goes. An operator that runs there may add counts of its own.

@@ -144,18 +144,19 @@ def targets_table(found: Document) -> list[str]:
         for finding in outcome["findings"]:
             measured.setdefault(finding.get("target", ""), []).append(finding)
     lines = ["| What | Target | Measured | Quartiles | Reached |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {_sentence(target.what, finding)} | {target} | {_judged(key, finding)} |"
-        for key, target in TARGETS.items()
-        for finding in measured.get(key, [{"not_run": "not in this run"}])
-    ]
+    for key, target in TARGETS.items():
+        found_here = measured.get(key, [{"not_run": "not in this run"}])
+        for finding in found_here:
+            which = finding["what"] if len(found_here) > 1 else ""
+            what = _sentence(target.what, which, finding.get("detail", ""))
+            lines.append(f"| {what} | {target} | {_judged(key, finding)} |")
     return lines
 
 
-def _sentence(what: str, finding: Document) -> str:
+def _sentence(what: str, which: str, detail: str) -> str:
     said = what[0].upper() + what[1:]
-    detail = finding.get("detail", "")
-    return f"{said} ({detail})" if detail else said
+    more = ": ".join(part for part in (which, detail) if part)
+    return f"{said} ({more})" if more else said
 
 
 def _judged(key: str, finding: Document) -> str:

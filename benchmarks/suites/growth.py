@@ -47,7 +47,7 @@ async def run(size: Size) -> Outcome:
     return Outcome(
         findings=(
             over(found, _hit(many), _hit(few), target="growth"),
-            over(found, _same(many), _same(few)),
+            over(found, _same(many), _same(few), target="growth"),
             over(found, _dict(many), _dict(few)),
             over(found, _hit(1_000), _hit(few)),
             over(listed, _list(middle), _list(first)),
@@ -114,7 +114,7 @@ async def _listings(server: OpenBaoServer, size: Size):  # noqa: ANN202  # as `i
             candidates[_list(count)] = per_call(
                 _listing(service, f"listed-{count}/", there), there, clock=time.perf_counter
             )
-        return await interleaved(candidates, size.rounds_of(0.25), unit="us", warm=False)
+        return await interleaved(candidates, size.rounds_of(0.2), unit="us", warm=False)
 
 
 def _listing(service: gs.SecretsService, prefix: str, count: int) -> Run:

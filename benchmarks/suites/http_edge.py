@@ -132,7 +132,7 @@ async def run(size: Size) -> Outcome:
                 "without the histogram": lambda: [without_histogram(http)],
                 "with a span": lambda: [spans()],
             }
-            times = size.of(1_500, least=100)
+            times = size.of(500, least=100)
             runs: dict[str, Run] = {
                 **{name: reading(app, state, headers, each) for name, each in variants.items()},
                 "a count alone": ended(http, None),

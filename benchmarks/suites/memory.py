@@ -34,14 +34,13 @@ async def run(size: Size) -> Outcome:
                 )
                 for count in _COUNTS
             },
-            size.rounds_of(0.25),
+            size.rounds_of(0.2),
             unit="KiB",
             warm=False,
         )
     return Outcome(
         findings=tuple(
-            figure(samples, name, target="memory", what=f"each of {name}", detail=name)
-            for name in samples
+            figure(samples, name, target="memory", what=f"each of {name}") for name in samples
         ),
         samples=samples,
     )

@@ -37,7 +37,7 @@ async def run(size: Size) -> Outcome:
         await secrets.put(PATH, {"username": "app", "password": "x" * 40})
         await secrets.get(PATH)
         async with exported() as metrics:
-            reads = size.of(30_000)
+            reads = size.of(2) * READS_PER_SCRAPE
             read = await interleaved(
                 {
                     READ: per_call(_reads(secrets), reads),

@@ -64,11 +64,11 @@ async def run(size: Size) -> Outcome:
             child(*_WEB, "bare", environment={"BENCH_ANSWER": json.dumps(answer), **_SOURCES})
         )
         loads = {
-            OURS: (_load(ours, PATH), 6_000),
-            AS_IN_DEV: (_load(as_in_dev, PATH), 6_000),
-            BARE: (_plain(bare, f"{bare.url}/api/v1/secrets/{PATH}"), 12_000),
-            COLD: (_cold(ours), 1_200),
-            WRITE: (_write(ours), 400),
+            OURS: (_load(ours, PATH), 2_000),
+            AS_IN_DEV: (_load(as_in_dev, PATH), 2_000),
+            BARE: (_plain(bare, f"{bare.url}/api/v1/secrets/{PATH}"), 5_000),
+            COLD: (_cold(ours), 400),
+            WRITE: (_write(ours), 120),
         }
         try:
             fastapi = await opened.enter_async_context(
@@ -77,10 +77,10 @@ async def run(size: Size) -> Outcome:
         except RuntimeError as error:
             missing.append(not_runnable(OURS, str(error), beside=FASTAPI, target="rest-fastapi"))
         else:
-            loads[FASTAPI] = (_plain(fastapi, f"{fastapi.url}/api/v1/secrets/{PATH}"), 500)
+            loads[FASTAPI] = (_plain(fastapi, f"{fastapi.url}/api/v1/secrets/{PATH}"), 300)
         proxied = await opened.enter_async_context(proxy(server, folder))
         url = f"{proxied.url}/v1/secret/data/tenants/acme/{PATH}"
-        loads[PROXY] = (_plain(proxied, url, {"X-Vault-Token": server.root_token}), 3_000)
+        loads[PROXY] = (_plain(proxied, url, {"X-Vault-Token": server.root_token}), 1_500)
         taken = _Taken()
         rates = await interleaved(
             {

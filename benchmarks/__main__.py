@@ -81,7 +81,7 @@ def main() -> int:
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("suites", nargs="*", metavar="suite", help=", ".join([*SUITES, "render"]))
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each candidate")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each candidate")
     parser.add_argument("--scale", type=float, default=1.0, help="of what is done in a turn")
     parser.add_argument("--keep", action="store_true", help="as latest.json, and in the documents")
     arguments = parser.parse_args()

@@ -53,7 +53,7 @@ class Size:
         scale: a factor for how much it does then.
     """
 
-    rounds: int = 7
+    rounds: int = 5
     scale: float = 1.0
 
     def of(self, times: int, *, least: int = 1) -> int:

@@ -34,7 +34,7 @@ async def run(size: Size) -> Outcome:
         view = secrets.for_tenant("acme")
         await view.put(KEY, {"username": "app", "password": "x" * 40})
         secret = await secrets.get(KEY)
-        many, few = size.of(50_000), size.of(2_500)
+        many, few = size.of(30_000), size.of(1_000)
         candidates: dict[str, Candidate] = {
             OURS: per_call(_gets(secrets), many),
             TENANT: per_call(_gets(view), many),
@@ -49,7 +49,7 @@ async def run(size: Size) -> Outcome:
                 candidates[name] = per_call(await peer(secret), times)
             except ImportError as error:
                 missing[name] = str(error)
-        samples = await interleaved(candidates, size.rounds_of(1.7), unit="us CPU")
+        samples = await interleaved(candidates, size.rounds_of(2), unit="us CPU")
 
     def line(name: str, peer: str, way: Way = "cost", target: str = "") -> Finding:
         if peer in missing:

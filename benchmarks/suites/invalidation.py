@@ -109,7 +109,7 @@ def spent(times: int, what: object) -> float:
 
 async def run(size: Size) -> Outcome:
     """Start the servers, and measure."""
-    writes = size.of(40, least=4)
+    writes = size.of(32, least=4)
     async with OpenBaoServer() as server, PostgresServer() as postgres:
         await server.request(
             "POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}

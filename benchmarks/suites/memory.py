@@ -30,7 +30,7 @@ async def run(size: Size) -> Outcome:
         samples = await interleaved(
             {
                 f"{count:,} secrets of {OCTETS} octets": lambda count=count: _of(
-                    server, size.of(count)
+                    server, size.of(count, least=2 * _WARM)
                 )
                 for count in _COUNTS
             },
@@ -74,11 +74,11 @@ async def _held(count: int) -> float:
         root_token = os.environ["VAULT_TOKEN"]
 
     async with gs.SecretsService.open(library_config(_There())) as service:  # type: ignore[arg-type]
-        paths = paths_of(count + _WARM)
+        paths = paths_of(count)
         await hold(service, paths[:_WARM])
         before = _resident()
         await hold(service, paths[_WARM:])
-        return (_resident() - before) / count / 1024
+        return (_resident() - before) / (count - _WARM) / 1024
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ async def run(size: Size) -> Outcome:
         aiohttp.ClientSession(headers={"X-Vault-Token": server.root_token}) as session,
     ):
         await secrets.put(PATH, {"username": "app", "password": "x" * 40})
-        reads = size.of(4_000, least=MISS_EVERY)
+        reads = size.of(2_000, least=MISS_EVERY)
         samples = await interleaved(
             {
                 OURS: per_call(_ours(secrets), reads),

@@ -101,7 +101,7 @@ async def run(size: Size) -> Outcome:
         load = Load(url=ours.url, make=lambda _: message, pids=[ours.pid], connections=1)
 
         async def read() -> float:
-            return (await load.run(size.of(600, least=50))).server_us
+            return (await load.run(size.of(400, least=50))).server_us
 
         spent = await interleaved({CACHED: read, **candidates}, size.rounds_of(0.6), unit="us CPU")
     turn = spent.pop(TURN)

@@ -64,11 +64,11 @@ async def run(size: Size) -> Outcome:
             child(*_WEB, "bare", environment={"BENCH_ANSWER": json.dumps(answer), **_SOURCES})
         )
         loads = {
-            OURS: (_load(ours, PATH), 2_000),
+            OURS: (_load(ours, PATH), 1_500),
             AS_IN_DEV: (_load(as_in_dev, PATH), 2_000),
-            BARE: (_plain(bare, f"{bare.url}/api/v1/secrets/{PATH}"), 5_000),
-            COLD: (_cold(ours), 400),
-            WRITE: (_write(ours), 120),
+            BARE: (_plain(bare, f"{bare.url}/api/v1/secrets/{PATH}"), 3_000),
+            COLD: (_cold(ours), 250),
+            WRITE: (_write(ours), 80),
         }
         try:
             fastapi = await opened.enter_async_context(
@@ -77,17 +77,17 @@ async def run(size: Size) -> Outcome:
         except RuntimeError as error:
             missing.append(not_runnable(OURS, str(error), beside=FASTAPI, target="rest-fastapi"))
         else:
-            loads[FASTAPI] = (_plain(fastapi, f"{fastapi.url}/api/v1/secrets/{PATH}"), 300)
+            loads[FASTAPI] = (_plain(fastapi, f"{fastapi.url}/api/v1/secrets/{PATH}"), 200)
         proxied = await opened.enter_async_context(proxy(server, folder))
         url = f"{proxied.url}/v1/secret/data/tenants/acme/{PATH}"
-        loads[PROXY] = (_plain(proxied, url, {"X-Vault-Token": server.root_token}), 1_500)
+        loads[PROXY] = (_plain(proxied, url, {"X-Vault-Token": server.root_token}), 600)
         taken = _Taken()
         rates = await interleaved(
             {
                 name: taken.rate(name, load, size.of(times, least=20))
                 for name, (load, times) in loads.items()
             },
-            size.rounds_of(0.8),
+            size.rounds_of(1),
             unit="reads/s",
         )
     findings = [

@@ -71,7 +71,7 @@ async def run(size: Size) -> Outcome:
         async def read(path: str) -> None:
             await secrets.get(path, fresh=True)
 
-        reads = size.of(200, least=THREADS)
+        reads = size.of(150, least=THREADS)
         cpu, missing = await _of(
             server,
             {OURS: spread(read, PATHS, 1)},
@@ -80,7 +80,7 @@ async def run(size: Size) -> Outcome:
             size,
             unit="us CPU",
         )
-        reads = size.of(500, least=THREADS)
+        reads = size.of(320, least=THREADS)
         rates, _ = await _of(
             server,
             {OURS: spread(read, PATHS, THREADS)},

@@ -105,7 +105,11 @@ def reading(
 
 async def run(size: Size) -> Outcome:
     """Start everything, and measure in turn."""
-    folder = Path(tempfile.mkdtemp())
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        return await _in(Path(folder), size)
+
+
+async def _in(folder: Path, size: Size) -> Outcome:
     issuer = await asyncio.to_thread(DevelopmentIssuer.make, folder)
     bearer = issuer.issue("bench", tenant="acme", permissions=[Permission.READ]).reveal()
     async with vault() as server:

@@ -49,7 +49,7 @@ async def run(size: Size) -> Outcome:
                 candidates[name] = per_call(await peer(secret), times)
             except ImportError as error:
                 missing[name] = str(error)
-        samples = await interleaved(candidates, size.rounds_of(2), unit="us CPU")
+        samples = await interleaved(candidates, size.rounds_of(1.8), unit="us CPU")
 
     def line(name: str, peer: str, way: Way = "cost", target: str = "") -> Finding:
         if peer in missing:

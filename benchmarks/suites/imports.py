@@ -45,11 +45,11 @@ async def run(size: Size) -> Outcome:
             name: _importing(statement, cpu.setdefault(name, []))
             for name, statement in there.items()
         },
-        size.rounds,
+        size.rounds_of(0.8),
         unit="ms",
     )
     spent = {
-        name: Samples(unit="ms CPU", values=tuple(values[-size.rounds :]))
+        name: Samples(unit="ms CPU", values=tuple(values[-size.rounds_of(0.8) :]))
         for name, values in cpu.items()
     }
     bare = samples[BARE]

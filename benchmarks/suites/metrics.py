@@ -46,7 +46,7 @@ async def run(size: Size) -> Outcome:
                 size.rounds,
                 unit="us CPU",
             )
-            times = size.of(15)
+            times = size.of(8)
             scrape = await interleaved(
                 {
                     FEW: _scrapes(secrets, metrics, 10, times),

@@ -64,11 +64,11 @@ async def run(size: Size) -> Outcome:
             child(*_WEB, "bare", environment={"BENCH_ANSWER": json.dumps(answer), **_SOURCES})
         )
         loads = {
-            OURS: (_load(ours, PATH), 1_500),
-            AS_IN_DEV: (_load(as_in_dev, PATH), 2_000),
+            OURS: (_load(ours, PATH), 1_000),
+            AS_IN_DEV: (_load(as_in_dev, PATH), 1_000),
             BARE: (_plain(bare, f"{bare.url}/api/v1/secrets/{PATH}"), 3_000),
-            COLD: (_cold(ours), 250),
-            WRITE: (_write(ours), 80),
+            COLD: (_cold(ours), 150),
+            WRITE: (_write(ours), 60),
         }
         try:
             fastapi = await opened.enter_async_context(
@@ -77,7 +77,7 @@ async def run(size: Size) -> Outcome:
         except RuntimeError as error:
             missing.append(not_runnable(OURS, str(error), beside=FASTAPI, target="rest-fastapi"))
         else:
-            loads[FASTAPI] = (_plain(fastapi, f"{fastapi.url}/api/v1/secrets/{PATH}"), 200)
+            loads[FASTAPI] = (_plain(fastapi, f"{fastapi.url}/api/v1/secrets/{PATH}"), 160)
         proxied = await opened.enter_async_context(proxy(server, folder))
         url = f"{proxied.url}/v1/secret/data/tenants/acme/{PATH}"
         loads[PROXY] = (_plain(proxied, url, {"X-Vault-Token": server.root_token}), 600)

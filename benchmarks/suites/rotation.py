@@ -31,7 +31,7 @@ async def _look(scope: Scope, digest: str) -> None:  # noqa: ARG001  # what a sc
 
 async def run(size: Size) -> Outcome:
     """Measure scans of 1,000 scheduled secrets."""
-    spent = await measure(size.of(SCHEDULED, least=10), size.of(100, least=3))
+    spent = await measure(size.of(SCHEDULED, least=10), size.of(40, least=3))
     share = tuple(seconds / RotationConfig().scan_every for seconds in spent)
     cpu = Samples(unit="ms CPU", values=tuple(seconds * 1e3 for seconds in spent))
     return Outcome(

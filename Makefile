@@ -6,9 +6,11 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-bench
+MEASURED := $(PEERS)/.installed
 TOOLS := .tools/.installed
 
-.PHONY: help dev test test-k8s fuzz check format bench dashboard-preview docs lock clean
+.PHONY: help dev test test-k8s fuzz check format bench load dashboard-preview docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,7 +20,8 @@ help:
 	@echo "make fuzz    20,000 requests made from the OpenAPI document (CASES=5000 SEED=7)"
 	@echo "make check   lint, format, types, import order, no secret in the tree"
 	@echo "make format  what 'check' would only complain about"
-	@echo "make bench   performance, as ratios in one run"
+	@echo "make bench   performance beside the peers, as ratios in one run (ARGS=\"cached --rounds 3\")"
+	@echo "make load    1000 reads a second for a minute, while a credential rotates"
 	@echo "make dashboard-preview  the dashboard as a picture, from a real Prometheus"
 	@echo "make docs    that the reference pages and the code agree"
 	@echo "make lock    resolve requirements/*.txt anew"
@@ -32,6 +35,14 @@ $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What we are measured beside stays out of the environment in which we are tested.
+$(MEASURED): $(INSTALLED) requirements/bench.txt
+	@echo "Installing the peers into $(PEERS) (once) ..."
+	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes -r requirements/bench.txt
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Prometheus, Alertmanager, promtool and amtool: unpacked from Debian's packages, or from PATH.
@@ -73,8 +84,11 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(MEASURED)
+	@$(PEERS)/bin/python -m benchmarks $(ARGS)
+
+load: $(MEASURED)
+	@$(PEERS)/bin/python -m benchmarks.load $(ARGS)
 
 dashboard-preview: $(INSTALLED) $(TOOLS)
 	$(BIN)/python -m observability.preview $(ARGS)
@@ -87,7 +101,8 @@ lock:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt $(ARGS)
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra api --extra postgres pyproject.toml -o requirements/api.txt $(ARGS)
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --extra api --extra postgres --extra testing --group pyproject.toml:bench -c requirements/dev.txt pyproject.toml -o requirements/bench.txt $(ARGS)
 
 clean:
-	rm -rf $(VENV) .tools dist site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .tools dist site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,185 +1,106 @@
-"""``make bench``: the candidates in turn, run by run, and one table of ratios.
+"""``make bench``: every suite, and one table of ratios with their targets.
 
-What is measured is the client's CPU time per read (`time.process_time`), because the
-server shares the machine; for the audit log, the wall's time per record; for metrics, the CPU's
-per read and per scrape. Each round runs every candidate once, in a new order, so that a slow moment
-hits all of them; a ratio is taken within its round.
+    python -m benchmarks                       all of them
+    python -m benchmarks cached cold           some of them
+    python -m benchmarks --rounds 3 --scale .1 a glance
+    python -m benchmarks --keep                and make it the result that is committed
+    python -m benchmarks render                the tables in the documents, from what is kept
+
+Each run is also written into `benchmarks/results/`, by its time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import platform
-import random
-import statistics
+import gc
+import importlib
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Final
 
-import aiohttp
+from benchmarks import results
+from benchmarks.machine import CLIENT, place
+from benchmarks.measuring import Outcome, Size
+from benchmarks.rendering import render
 
-import greenlang_secrets as gs
-from benchmarks.audit import BARE, audited
-from benchmarks.metrics import FEW, UNCOUNTED, counted, scraped
-from greenlang_secrets.testing import OpenBaoServer
+SUITES: Final = {
+    "cached": "a read from the cache, beside other caches",
+    "cold": "a read that goes to Vault, beside other clients",
+    "mixed": "nineteen hits for each read at Vault",
+    "stampede": "a thousand callers of one cold key",
+    "rest": "the service over HTTP, beside other services",
+    "growth": "hits and listings, among few and many",
+    "memory": "what a cached secret takes",
+    "imports": "how long the import takes",
+    "audit": "what a durable audit record costs",
+    "metrics": "what scrapes cost",
+    "http_edge": "what metrics and spans add to a request",
+    "rate_limits": "what counting a request against its limits costs",
+    "invalidation": "how long a write stays unseen on another replica",
+    "rotation": "what looking for due rotations costs",
+}
+"""In the order in which they run; each is a module of `benchmarks.suites`."""
 
-Candidate = Callable[[int], Awaitable[None]]
-RESULTS = Path(__file__).parent / "results"
-
-
-async def measure(
-    candidates: dict[str, Candidate],
-    rounds: int,
-    reads: int,
-    *,
-    clock: Callable[[], float] = time.process_time,
-) -> dict[str, list[float]]:
-    """Return microseconds per read, by default of CPU, a list of `rounds` for each candidate."""
-    spent: dict[str, list[float]] = {name: [] for name in candidates}
-    order = list(candidates)
-    for name in order:  # warm-up, not counted
-        await candidates[name](max(1, reads // 10))
-    for _ in range(rounds):
-        random.shuffle(order)
-        for name in order:
-            begun = clock()
-            await candidates[name](reads)
-            spent[name].append((clock() - begun) / reads * 1e6)
-    return spent
+_SERVED: Final = {"rest", "rate_limits"}
+"""Suites whose client runs on uvloop, so as to be no limit; in a library's it is asyncio's own."""
 
 
-def cached(secrets: gs.SecretsService) -> dict[str, Candidate]:
-    """A read from the cache, beside a dictionary in an async function that looks at a clock."""
-    held = {"database/postgresql": (object(), time.monotonic() + 3600)}
-
-    async def lookup(path: str) -> object | None:
-        value, until = held[path]
-        return value if time.monotonic() < until else None
-
-    async def bare(reads: int) -> None:
-        for _ in range(reads):
-            await lookup("database/postgresql")
-
-    async def ours(reads: int) -> None:
-        for _ in range(reads):
-            await secrets.get("database/postgresql")
-
-    async def tenant(reads: int) -> None:
-        view = secrets.for_tenant("acme")
-        for _ in range(reads):
-            await view.get("api-keys/stripe")
-
-    return {"dict with clock": bare, "secrets.get": ours, "secrets.get (tenant)": tenant}
+def measured(names: Sequence[str], size: Size) -> tuple[dict[str, Outcome], dict[str, str]]:
+    """Run suites, each in a loop of its own, and return what they found and why some failed."""
+    found: dict[str, Outcome] = {}
+    failed: dict[str, str] = {}
+    for name in names:
+        begun = time.perf_counter()
+        sys.stderr.write(f"{name}: {SUITES[name]} ... ")
+        sys.stderr.flush()
+        suite = importlib.import_module(f"benchmarks.suites.{name}")
+        with asyncio.Runner(loop_factory=_loop(name)) as runner:
+            try:
+                found[name] = runner.run(suite.run(size))
+            except Exception as error:  # noqa: BLE001  # one that fails must not cost the others
+                failed[name] = f"{type(error).__name__}: {error}"
+        sys.stderr.write(f"{time.perf_counter() - begun:.0f} s\n")
+        gc.collect()
+    return found, failed
 
 
-def cold(
-    secrets: gs.SecretsService, session: aiohttp.ClientSession, server: OpenBaoServer
-) -> dict[str, Candidate]:
-    """A read that goes to Vault, beside the same request by the bare HTTP client."""
-    url = f"{server.addr}/v1/secret/data/greenlang/database/postgresql"
-    headers = {"X-Vault-Token": server.root_token}
+def _loop(name: str) -> type[asyncio.AbstractEventLoop] | None:
+    if name not in _SERVED:
+        return None
+    import uvloop  # noqa: PLC0415  # not to be had everywhere
 
-    async def bare(reads: int) -> None:
-        for _ in range(reads):
-            async with session.get(url, headers=headers) as answer:
-                json.loads(await answer.read())
-
-    async def ours(reads: int) -> None:
-        for _ in range(reads):
-            await secrets.get("database/postgresql", fresh=True)
-
-    return {"aiohttp": bare, "secrets.get (fresh=True)": ours}
-
-
-def rows(base: str, spent: dict[str, list[float]]) -> list[dict[str, object]]:
-    """One row per candidate: median time and the ratio to `base`, with its spread."""
-    table = []
-    for name, values in spent.items():
-        ratios = sorted(
-            value / reference for value, reference in zip(values, spent[base], strict=True)
-        )
-        table.append(
-            {
-                "what": name,
-                "beside": base,
-                "us": round(statistics.median(values), 3),
-                "ratio": round(statistics.median(ratios), 3),
-                "ratio_min": round(ratios[0], 3),
-                "ratio_max": round(ratios[-1], 3),
-            }
-        )
-    return table
-
-
-async def run(rounds: int, scale: float) -> list[dict[str, object]]:
-    """Start a server, run all suites, and return their rows."""
-    async with OpenBaoServer(audit=False) as server:
-        await server.request(
-            "POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}
-        )
-        config = gs.SecretsServiceConfig(
-            addresses=(server.addr,),
-            auth=gs.AuthConfig(token=gs.SecretValue(server.root_token)),
-            cache=gs.CacheConfig(fresh_for=3600, stale_for=3600),
-            tenant_token_role=None,
-        )
-        async with gs.SecretsService.open(config) as secrets, aiohttp.ClientSession() as session:
-            await secrets.put("database/postgresql", {"username": "app", "password": "x" * 40})
-            await secrets.for_tenant("acme").put("api-keys/stripe", {"key": "x" * 40})
-            hot = await measure(cached(secrets), rounds, max(1, int(50_000 * scale)))
-            async with counted(secrets) as candidates:
-                told = await measure(candidates, rounds, max(1, int(45_000 * scale)))
-            async with scraped(secrets) as candidates:
-                scrapes = await measure(candidates, rounds, max(1, int(20 * scale)))
-            away = await measure(cold(secrets, session, server), rounds, max(1, int(300 * scale)))
-    async with audited() as candidates:
-        # A multiple of a hundred, which is how many writers share it.
-        records = max(1, int(5 * scale)) * 100
-        kept = await measure(candidates, rounds, records, clock=time.perf_counter)
-    return (
-        rows("dict with clock", hot)
-        + rows(UNCOUNTED, told)
-        + rows(FEW, scrapes)
-        + rows("aiohttp", away)
-        + rows(BARE, kept)
-    )
+    return uvloop.Loop
 
 
 def main() -> int:
     """Run, print the table and keep it."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--scale", type=float, default=1.0, help="reads per round, as a factor")
-    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/<time>.json")
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("suites", nargs="*", metavar="suite", help=", ".join([*SUITES, "render"]))
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each candidate")
+    parser.add_argument("--scale", type=float, default=1.0, help="of what is done in a turn")
+    parser.add_argument("--keep", action="store_true", help="as latest.json, and in the documents")
     arguments = parser.parse_args()
-    table = asyncio.run(run(arguments.rounds, arguments.scale))
-    print(f"{'what':28} {'beside':18} {'us':>9} {'ratio':>7}  spread")  # noqa: T201  # output
-    for row in table:
-        print(  # noqa: T201  # a command's output
-            f"{row['what']:28} {row['beside']:18} {row['us']:>9} {row['ratio']:>7}  "
-            f"{row['ratio_min']} to {row['ratio_max']}"
-        )
+    if arguments.suites == ["render"]:
+        render()
+        return 0
+    names = arguments.suites or list(SUITES)
+    if unknown := [name for name in names if name not in SUITES]:
+        parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
+    place(CLIENT)
+    began = datetime.now(UTC)
+    found, failed = measured(names, Size(rounds=arguments.rounds, scale=arguments.scale))
+    document = results.document(found, began=began, failed=failed)
+    sys.stdout.write(results.text(document) + "\n")
+    results.write(document, results.RESULTS / f"{began:%Y%m%dT%H%M%SZ}.json")
     if arguments.keep:
-        now = datetime.now(UTC)
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json").write_text(
-            json.dumps(
-                {
-                    "at": now.isoformat(timespec="seconds"),
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                    "aiohttp": aiohttp.__version__,
-                    "rows": table,
-                },
-                indent=1,
-            )
-            + "\n"
-        )
-    return 0
+        results.write(document, results.LATEST)
+        render()
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -69,9 +69,13 @@ def test_every_module_is_drawn() -> None:
 
 
 def requirements() -> set[tuple[str, str]]:
-    """Return (extra, package) for each requirement of ours, without our own extras."""
+    """Return (extra or group, package) for each requirement of ours, without our own extras."""
     project = PYPROJECT["project"]
-    groups = {"core": project["dependencies"], **project["optional-dependencies"]}
+    groups = {
+        "core": project["dependencies"],
+        **project["optional-dependencies"],
+        **PYPROJECT["dependency-groups"],
+    }
     return {
         (extra, _package(requirement))
         for extra, group in groups.items()

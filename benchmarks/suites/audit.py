@@ -9,19 +9,37 @@ import asyncio
 import base64
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import greenlang_secrets as gs
+from benchmarks.measuring import Outcome, Run, Size, interleaved, over, per_call
 from greenlang_secrets.audit import AuditEvent, AuditLog, AuditPhase, AuditResult
 
-__all__ = ["BARE", "audited"]
+__all__ = ["run"]
 
 BARE: Final = "append + fdatasync"
+ALONE: Final = "audit record, one by one"
+TOGETHER: Final = "audit record, 100 writers"
 WRITERS: Final = 100
 LINE: Final = b"x" * 650 + b"\n"  # as long as a record of a read
+
+
+async def run(size: Size) -> Outcome:
+    """Measure the wall's time of a record."""
+    records = size.of(5) * WRITERS
+    async with audited() as runs:
+        samples = await interleaved(
+            {name: per_call(each, records, clock=time.perf_counter) for name, each in runs.items()},
+            size.rounds_of(0.6),
+            unit="us",
+        )
+    return Outcome(
+        findings=(over(samples, ALONE, BARE), over(samples, TOGETHER, BARE)), samples=samples
+    )
 
 
 def event() -> AuditEvent:
@@ -45,7 +63,7 @@ def event() -> AuditEvent:
 
 
 @asynccontextmanager
-async def audited() -> AsyncIterator[dict[str, Callable[[int], Awaitable[None]]]]:
+async def audited() -> AsyncIterator[dict[str, Run]]:
     """Yield the candidates: the bare system calls, records one by one, and a hundred writers."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # a disk, where /tmp may be memory
         descriptor = os.open(Path(folder) / "bare", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -69,6 +87,6 @@ async def audited() -> AsyncIterator[dict[str, Callable[[int], Awaitable[None]]]
 
                     await asyncio.gather(*(write() for _ in range(WRITERS)))
 
-                yield {BARE: bare, "audit, one by one": one_by_one, "audit, 100 writers": together}
+                yield {BARE: bare, ALONE: one_by_one, TOGETHER: together}
         finally:
             os.close(descriptor)

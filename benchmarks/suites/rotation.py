@@ -1,4 +1,4 @@
-"""``python -m benchmarks.rotation``: what looking for due rotations costs.
+"""What looking for due rotations costs.
 
 One process with 1,000 scheduled secrets of which none is due, in SQLite: the CPU time of a scan,
 as a share of one core at the scan's interval.
@@ -6,14 +6,12 @@ as a share of one core at the scan's interval.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import statistics
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 
+from benchmarks.measuring import Finding, Outcome, Samples, Size
 from greenlang_secrets.background import Supervisor
 from greenlang_secrets.catalogue import Catalogue, CatalogueConfig
 from greenlang_secrets.catalogue.schema import migrate
@@ -24,9 +22,29 @@ from greenlang_secrets.rotation.due import DueLoop
 from greenlang_secrets.rotation.observing import RotationStats
 from greenlang_secrets.rotation_model import RotationKind, RotationPolicy, RotationStanding
 
+SCHEDULED = 1_000
+
 
 async def _look(scope: Scope, digest: str) -> None:  # noqa: ARG001  # what a scan calls
     raise AssertionError("nothing is due")
+
+
+async def run(size: Size) -> Outcome:
+    """Measure scans of 1,000 scheduled secrets."""
+    spent = await measure(size.of(SCHEDULED, least=10), size.of(40, least=3))
+    share = tuple(seconds / RotationConfig().scan_every for seconds in spent)
+    cpu = Samples(unit="ms CPU", values=tuple(seconds * 1e3 for seconds in spent))
+    return Outcome(
+        findings=(
+            Finding(
+                what=f"looking for due rotations among {SCHEDULED:,}",
+                unit="of a core",
+                values=share,
+                detail=f"{cpu.median:.3g} ms CPU every {RotationConfig().scan_every:g} s",
+            ),
+        ),
+        samples={"a scan": cpu},
+    )
 
 
 async def measure(secrets: int, scans: int) -> list[float]:
@@ -61,28 +79,3 @@ async def measure(secrets: int, scans: int) -> list[float]:
                 await loop.scan()
                 spent.append(time.process_time() - begun)
             return spent
-
-
-def main() -> None:
-    """Measure, and print the share."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--secrets", type=int, default=1000)
-    parser.add_argument("--scans", type=int, default=200)
-    options = parser.parse_args()
-    spent = asyncio.run(measure(options.secrets, options.scans))
-    median = statistics.median(spent)
-    every = RotationConfig().scan_every
-    print(  # noqa: T201  # a command's output
-        json.dumps(
-            {
-                "secrets": options.secrets,
-                "scan_cpu_ms": round(median * 1000, 3),
-                "scan_every_s": every,
-                "share_of_a_core": round(median / every, 6),
-            }
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()

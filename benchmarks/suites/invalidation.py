@@ -1,4 +1,4 @@
-"""``python -m benchmarks.invalidation``: how long a write on one replica stays unseen on another.
+"""How long a write on one replica stays unseen on another.
 
 Measured is the time from the answer to a write on replica A to the moment replica B gives the new
 value, with B asked every half a millisecond. The arms take turns, write by write, on one server:
@@ -8,29 +8,22 @@ told by ``LISTEN/NOTIFY``, seen in Vault's audit file, and with both off, where 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
-import platform
 import random
-import statistics
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 import asyncpg
 
 import greenlang_secrets as gs
+from benchmarks.measuring import Finding, Outcome, Samples, Size
 from greenlang_secrets.invalidation import Invalidation, InvalidationConfig
 from greenlang_secrets.invalidation.notices import Connect
 from greenlang_secrets.invalidation.vault_audit import AuditReader
 from greenlang_secrets.testing import OpenBaoServer, PostgresServer
 
-RESULTS = Path(__file__).parent / "results"
 CONTROL = 1.0
 
 
@@ -86,18 +79,24 @@ async def measure(arms: list[Arm], writes: int) -> None:
     await asyncio.gather(*(lane(number) for number in range(4)))
 
 
-def row(arm: Arm, control: Arm) -> dict[str, object]:
-    """One line of the table."""
-    delays = sorted(arm.delays)
-    median = statistics.median(delays)
-    return {
-        "what": arm.name,
-        "writes": len(delays),
-        "median_ms": round(median * 1e3, 2),
-        "p99_ms": round(delays[int(len(delays) * 0.99) - 1] * 1e3, 2),
-        "max_ms": round(delays[-1] * 1e3, 2),
-        "ratio": round(median / statistics.median(control.delays), 4),
+def delays_of(arms: list[Arm]) -> tuple[list[Finding], dict[str, Samples]]:
+    """What the delays say: a figure for each arm, in milliseconds."""
+    samples = {
+        f"a write seen by {arm.name}": Samples(
+            unit="ms", values=tuple(delay * 1e3 for delay in arm.delays)
+        )
+        for arm in arms
     }
+    findings = [
+        Finding(
+            what=name,
+            unit="ms",
+            values=found.values,
+            detail=f"{len(found.values)} writes, at most {max(found.values):.3g} ms",
+        )
+        for name, found in samples.items()
+    ]
+    return findings, samples
 
 
 def spent(times: int, what: object) -> float:
@@ -108,8 +107,9 @@ def spent(times: int, what: object) -> float:
     return (time.process_time() - begun) / times * 1e6
 
 
-async def run(writes: int) -> tuple[list[dict[str, object]], dict[str, float]]:
+async def run(size: Size) -> Outcome:
     """Start the servers, and measure."""
+    writes = size.of(32, least=4)
     async with OpenBaoServer() as server, PostgresServer() as postgres:
         await server.request(
             "POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}
@@ -158,40 +158,8 @@ async def run(writes: int) -> tuple[list[dict[str, object]], dict[str, float]]:
         ][:500]
         costs["audit line, read"] = spent(5, lambda: reader.changes(reads)) / len(reads)
         costs["audit line, write"] = spent(5, lambda: reader.changes(written)) / len(written)
-    return [row(arm, arms[-1]) for arm in arms], costs
-
-
-def main() -> int:
-    """Run, print the tables and keep them."""
-    parser = argparse.ArgumentParser(prog="benchmarks.invalidation", description=__doc__)
-    parser.add_argument("--writes", type=int, default=500, help="of each arm")
-    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/<time>.json")
-    arguments = parser.parse_args()
-    table, costs = asyncio.run(run(arguments.writes))
-    print(  # noqa: T201  # a command's output
-        f"{'seen by':20} {'writes':>7} {'median ms':>10} {'p99 ms':>9} {'max ms':>9} {'ratio':>8}"
-    )
-    for each in table:
-        print(  # noqa: T201  # a command's output
-            f"{each['what']:20} {each['writes']:>7} {each['median_ms']:>10} {each['p99_ms']:>9} "
-            f"{each['max_ms']:>9} {each['ratio']:>8}"
-        )
+    findings, samples = delays_of(arms)
     for name, microseconds in costs.items():
-        print(f"{name:20} {microseconds:.2f} us of CPU")  # noqa: T201  # the same
-    if arguments.keep:
-        now = datetime.now(UTC)
-        RESULTS.mkdir(exist_ok=True)
-        kept = {
-            "at": now.isoformat(timespec="seconds"),
-            "python": platform.python_version(),
-            "rows": table,
-            "cpu_us": costs,
-        }
-        (RESULTS / f"invalidation-{now:%Y%m%dT%H%M%SZ}.json").write_text(
-            json.dumps(kept, indent=1) + "\n"
-        )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        samples[f"{name}, CPU"] = Samples(unit="us CPU", values=(microseconds,))
+        findings.append(Finding(what=f"{name}, CPU", unit="us CPU", values=(microseconds,)))
+    return Outcome(findings=tuple(findings), samples=samples)

@@ -1,19 +1,15 @@
-"""``python -m benchmarks.http_edge``: what metrics and spans add to a cached read of the service.
+"""What metrics and spans add to a cached read of the service.
 
 The real application in this process, over a real OpenBao, asked as ASGI asks it: without a
 socket, so that what is added shows. What counts is CPU time of the process, the audit log's
-thread among it. The parts are taken away one at a time by patches, in turn within each round;
-rounds and ratios are as in `benchmarks.__main__`.
+thread among it. The parts are taken away one at a time by patches, in turn within each round.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,13 +20,13 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from starlette.types import Message
 
 import greenlang_secrets as gs
-from benchmarks.__main__ import measure, rows
+from benchmarks.measuring import Outcome, Run, Size, interleaved, over, per_call
+from benchmarks.servers import library_config, vault
 from greenlang_secrets import tracing
 from greenlang_secrets.access import Permission
 from greenlang_secrets.audit import AuditConfig
 from greenlang_secrets.catalogue import CatalogueConfig
 from greenlang_secrets.development.issuer import AUDIENCE, ISSUER, DevelopmentIssuer
-from greenlang_secrets.testing import OpenBaoServer
 from greenlang_secrets_api import ApiConfig, create_app, http_metrics
 from greenlang_secrets_api.rate_policies import RatePolicies
 
@@ -73,7 +69,7 @@ class _Nothing:
 
 def reading(
     app: Any, state: Any, headers: list[tuple[bytes, bytes]], patches: Callable[[], list[Any]]
-) -> Callable[[int], Awaitable[None]]:
+) -> Run:
     """Reads under patches."""
     scope = {
         "type": "http",
@@ -95,7 +91,7 @@ def reading(
 
     async def send(message: Message) -> None:
         if message.get("status", 200) != 200:
-            raise SystemExit(str(message))
+            raise RuntimeError(f"answered {message['status']}")
 
     async def read(times: int) -> None:
         with ExitStack() as stack:
@@ -107,23 +103,20 @@ def reading(
     return read
 
 
-async def run(rounds: int, scale: float) -> list[dict[str, object]]:
-    """Start everything, measure in turn, and return the rows."""
-    folder = Path(tempfile.mkdtemp())
+async def run(size: Size) -> Outcome:
+    """Start everything, and measure in turn."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        return await _in(Path(folder), size)
+
+
+async def _in(folder: Path, size: Size) -> Outcome:
     issuer = await asyncio.to_thread(DevelopmentIssuer.make, folder)
     bearer = issuer.issue("bench", tenant="acme", permissions=[Permission.READ]).reveal()
-    async with OpenBaoServer(audit=False) as vault:
-        await vault.request(
-            "POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}
-        )
-        await vault.request("POST", "secret/data/tenants/acme/a", {"data": {"key": "x" * 40}})
+    async with vault() as server:
+        async with gs.SecretsService.open(library_config(server)) as secrets:
+            await secrets.for_tenant("acme").put("a", {"key": "x" * 40})
         app = create_app(
-            service_config=gs.SecretsServiceConfig(
-                addresses=(vault.addr,),
-                auth=gs.AuthConfig(token=gs.SecretValue(vault.root_token)),
-                cache=gs.CacheConfig(fresh_for=3600, stale_for=3600),
-                tenant_token_role=None,
-            ),
+            service_config=library_config(server),
             api_config=ApiConfig(
                 jwt_issuer=ISSUER,
                 jwt_audience=AUDIENCE,
@@ -143,22 +136,37 @@ async def run(rounds: int, scale: float) -> list[dict[str, object]]:
                 "without the histogram": lambda: [without_histogram(http)],
                 "with a span": lambda: [spans()],
             }
-            spent = await measure(
-                {
-                    **{name: reading(app, state, headers, each) for name, each in variants.items()},
-                    "a count alone": ended(http, None),
-                    "a count and a duration alone": ended(http, 0.001),
-                    "the question for a provider alone": asking,
-                },
-                rounds,
-                max(100, int(2_000 * scale)),
+            await _until_it_answers(reading(app, state, headers, list))
+            times = size.of(300, least=100)
+            runs: dict[str, Run] = {
+                **{name: reading(app, state, headers, each) for name, each in variants.items()},
+                "a count alone": ended(http, None),
+                "a count and a duration alone": ended(http, 0.001),
+                "the question for a provider alone": asking,
+            }
+            spent = await interleaved(
+                {name: per_call(each, times) for name, each in runs.items()},
+                size.rounds_of(0.6),
+                unit="us CPU",
             )
-    return rows(BASE, spent)
+    return Outcome(
+        findings=tuple(over(spent, name, BASE) for name in spent if name != BASE), samples=spent
+    )
 
 
-def ended(
-    metrics: http_metrics.HttpMetrics, seconds: float | None
-) -> Callable[[int], Awaitable[None]]:
+async def _until_it_answers(read: Run) -> None:
+    """Read until that works: keys are fetched, and the audit log is sealed, after the start."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await read(1)
+            except RuntimeError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
+def ended(metrics: http_metrics.HttpMetrics, seconds: float | None) -> Run:
     """What the end of a request is told to, by itself: in a read it is lost in the noise."""
 
     async def tell(times: int) -> None:
@@ -172,18 +180,3 @@ async def asking(times: int) -> None:
     """What a request pays for spans that nobody takes."""
     for _ in range(times):
         tracing.tracer()
-
-
-def main() -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--scale", type=float, default=1.0)
-    options = parser.parse_args()
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        for row in runner.run(run(options.rounds, options.scale)):
-            sys.stdout.write(f"{json.dumps(row)}\n")
-
-
-if __name__ == "__main__":
-    main()

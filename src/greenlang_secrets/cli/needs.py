@@ -60,7 +60,7 @@ def needs(*, source: str, artefact: str | None, **names: str) -> None:
 
 
 def found(source: str) -> type[Needs]:
-    """Import a class of needs, named as ``MODULE:CLASS``.
+    """Import a class of needs, or of `VaultSettings`, named as ``MODULE:CLASS``.
 
     Raises:
         ConfigurationError: there is no such module or class, or it declares no needs.
@@ -77,6 +77,8 @@ def found(source: str) -> type[Needs]:
             f"There is no module {error.name}, asked for by {source}."
         ) from None
     kind = getattr(module, class_name, None)
+    if isinstance(kind, type) and hasattr(kind, "declared_needs"):  # settings, by their extra
+        kind = kind.declared_needs()
     if not isinstance(kind, type) or not issubclass(kind, Needs) or not kind.declared:
         raise ConfigurationError(f"{source} is no class of needs: inherit from gs.Needs.")
     return kind

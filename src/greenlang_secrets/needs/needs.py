@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 from greenlang_secrets.needs.declared import Need, need
 from greenlang_secrets.needs.loading import held, loaded
 from greenlang_secrets.view import SecretsView
 
 __all__ = ["Needs"]
+
+
+_OURS: Final = frozenset({"declared", "hold", "load"})
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(need,))
@@ -29,8 +32,12 @@ class Needs:
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        own = {name: each for name, each in vars(cls).items() if isinstance(each, Need)}
-        cls.declared = MappingProxyType({**cls.declared, **own})
+        found: dict[str, Need] = {}
+        for part in reversed(cls.__mro__):
+            found |= {name: each for name, each in vars(part).items() if isinstance(each, Need)}
+        if taken := found.keys() & _OURS:
+            raise TypeError(f"a need may not be named {', '.join(sorted(taken))}")
+        cls.declared = MappingProxyType(found)
 
     def __init__(self, **values: object) -> None:
         """Each need by its name.

@@ -19,6 +19,7 @@ __all__ = ["printed"]
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9./_-]*\Z")
 _YAML_WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_LONGEST_NAME: Final = 253
 _LONGEST_PART: Final = 41
 """With ``agent-inject-template-`` before it, the name of an annotation has 63 characters."""
 
@@ -104,7 +105,7 @@ def _external_secrets(form: Form, reads: list[_Read]) -> str:
     kind, _, store = form.store.partition("/")
     documents = []
     for read in reads:
-        name = _scalar(f"{form.name}-{read.slug}"[:253].rstrip("-"))
+        name = _scalar(_short(f"{form.name}-{read.slug}", _LONGEST_NAME))
         documents.append(
             "\n".join(
                 [
@@ -147,8 +148,7 @@ def _target(read: _Read) -> Iterator[str]:
         yield "      type: Opaque"
         yield "      data:"
         for field in read.fields:
-            taken = f".{field}" if _IDENTIFIER.match(field) else f'index . "{field}"'
-            yield f"        {_scalar(field)}: '{{{{ {taken} }}}}'"
+            yield f"        {_scalar(field)}: '{_field(field, of='.', fail='fail', more='')}'"
 
 
 # ---------------------------------------------------------------- the agent
@@ -173,7 +173,7 @@ def _annotations(form: Form, reads: list[_Read]) -> str:
         f"{prefix}role: {_scalar(form.name)}",
     ]
     for read in reads:
-        part = _part(read.slug)
+        part = _short(read.slug, _LONGEST_PART)
         lines += [
             "",
             f"{prefix}agent-inject-secret-{part}: {_scalar(read.data)}",
@@ -188,21 +188,32 @@ def _annotations(form: Form, reads: list[_Read]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _part(slug: str) -> str:
-    if len(slug) <= _LONGEST_PART:
-        return slug
-    return f"{slug[: _LONGEST_PART - 9]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
-
-
 def _document(read: _Read) -> str:
     """The template of a JSON document with what is needed of the secret."""
     if not read.fields:
         return "{{ .Data.data | toJSON }}"
     members = []
     for field in read.fields:
-        taken = f".Data.data.{field}" if _IDENTIFIER.match(field) else f'index .Data.data "{field}"'
-        members.append(f'"{field}": {{{{ {taken} | toJSON }}}}')
+        value = _field(field, of=".Data.data", fail="sprig_fail", more=" | toJSON")
+        members.append(f'"{field}": {value}')
     return "{" + ", ".join(members) + "}"
+
+
+def _field(field: str, *, of: str, fail: str, more: str) -> str:
+    """The template of one field, which fails where that is missing."""
+    if _IDENTIFIER.match(field):
+        return f"{{{{ {of.rstrip('.')}.{field}{more} }}}}"
+    # `index` gives nothing for what is not there, and nobody would be told.
+    taken = f'index {of} "{field}"'
+    missing = f'{{{{ if not ({taken}) }}}}{{{{ {fail} "{field} is missing" }}}}{{{{ end }}}}'
+    return f"{missing}{{{{ {taken}{more} }}}}"
+
+
+def _short(text: str, longest: int) -> str:
+    """A name of at most `longest` characters, that no other text has."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _scalar(text: str) -> str:

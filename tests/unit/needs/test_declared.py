@@ -22,6 +22,28 @@ def test_a_class_has_the_needs_of_its_bases() -> None:
     assert Needs.declared["stripe"].field == "key"
 
 
+def test_a_class_of_two_bases_has_the_needs_of_both() -> None:
+    """A mix of classes loses nothing, and what it declares itself counts instead of theirs."""
+
+    class Other(gs.Needs):
+        session: gs.Secret = gs.need("auth/session")
+
+    class Both(Base, Other):
+        stripe: gs.SecretValue = gs.need("api-keys/stripe", field="key_id")
+
+    assert {name: (each.path, each.field) for name, each in Both.declared.items()} == {
+        "session": ("auth/session", None),
+        "stripe": ("api-keys/stripe", "key_id"),
+    }
+
+
+@pytest.mark.parametrize("name", ["load", "hold", "declared"])
+def test_a_need_does_not_hide_what_every_class_has(name: str) -> None:
+    """A class that could not be loaded any more is refused where it is made."""
+    with pytest.raises(TypeError, match=name):
+        type("Hiding", (gs.Needs,), {name: gs.need("a")})
+
+
 def test_a_test_gives_the_values_by_name() -> None:
     """Without Vault an instance is made of values, each by its name, and shows none of them."""
     needs = Base(stripe=gs.SecretValue("canary"))

@@ -64,7 +64,8 @@ def test_an_external_secret_takes_one_secret_at_once() -> None:
     assert keys["spec"]["dataFrom"] == [{"extract": {"key": "greenlang/api-keys/stripe"}}]
     assert keys["spec"]["target"]["template"]["data"] == {
         "key": "{{ .key }}",
-        "key-id": '{{ index . "key-id" }}',
+        "key-id": '{{ if not (index . "key-id") }}{{ fail "key-id is missing" }}{{ end }}'
+        '{{ index . "key-id" }}',
     }
     assert keys["spec"]["secretStoreRef"] == {"kind": "ClusterSecretStore", "name": "vault-kv"}
     assert "template" not in database["spec"]["target"]
@@ -82,7 +83,9 @@ def test_annotations_have_a_file_for_each_path() -> None:
     assert found["agent-inject-file-api-keys-stripe"] == "api-keys-stripe.json"
     assert found["agent-inject-perms-api-keys-stripe"] == "0400"
     assert found["agent-inject-template-api-keys-stripe"].splitlines()[1] == (
-        '{"key": {{ .Data.data.key | toJSON }}, "key-id": {{ index .Data.data "key-id" | toJSON }}}'
+        '{"key": {{ .Data.data.key | toJSON }}, "key-id": '
+        '{{ if not (index .Data.data "key-id") }}{{ sprig_fail "key-id is missing" }}{{ end }}'
+        '{{ index .Data.data "key-id" | toJSON }}}'
     )
     assert "{{ .Data.data | toJSON }}" in found["agent-inject-template-database-postgresql"]
     assert max(map(len, found)) <= 63

@@ -109,7 +109,8 @@ async def check(options: Options) -> Checked:
         for document in files.documents:
             found += metrics.unknown_metrics(document, known)
     if options.tree is not None:
-        found += unknown_paths(asks, options.tree)
+        own = declared.reads(files.texts, options.needs)
+        found += unknown_paths([*asks, *own], options.tree)
     found += declared.differences(files.texts, options.needs)
     found += unexplained(files.policies)
     found += unused(asks, roles, files.policies)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
 from greenlang_secrets.check.findings import Finding, Place
+from greenlang_secrets.check.needs import Need
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.needs import Needs
 from greenlang_secrets.needs.form import PROGRAM, Form
-from greenlang_secrets.needs.printing import printed
+from greenlang_secrets.needs.printing import place_of, printed
 
-__all__ = ["differences"]
+__all__ = ["differences", "reads"]
 
 
 def differences(
@@ -65,6 +67,29 @@ def differences(
         if source not in compared:
             raise ConfigurationError(
                 f"No file is printed from {source}: print one with {PROGRAM}, and check it."
+            )
+
+
+def reads(texts: Mapping[Path, str], declared: Mapping[str, type[Needs]]) -> Iterator[Need]:
+    """Yield what programs read by themselves: the needs of each printed policy, at its lines."""
+    for file, text in texts.items():
+        lines = text.splitlines()
+        form: Form | None = None
+        with suppress(ConfigurationError):  # told by `differences`
+            form = Form.of(lines[0]) if lines else None
+        if form is None or form.artefact != "policy" or form.source not in declared:
+            continue
+        for each in declared[form.source].declared.values():
+            place = place_of(form, each.path)
+            path = str(place.api("data"))
+            named = [n for n, line in enumerate(lines, 1) if f'"{path}"' in line]
+            yield Need(
+                role=form.name,
+                path=path,
+                capability="read",
+                place=Place(file=file, line=named[0] if named else 1),
+                secret="/".join((form.kv_mount, *place.segments)),
+                field=each.field or "",
             )
 
 

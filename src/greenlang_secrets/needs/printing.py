@@ -7,14 +7,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.needs.declared import Need
 from greenlang_secrets.needs.form import Form
 from greenlang_secrets.paths import PLATFORM, KvPath, SecretPath
 
-__all__ = ["printed"]
+__all__ = ["place_of", "printed"]
 
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9./_-]*\Z")
 _YAML_WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -62,6 +62,13 @@ def printed(form: Form, needs: Mapping[str, Need]) -> str:
             return _external_secrets(form, reads)
         case "annotations":
             return _annotations(form, reads)
+        case _:
+            assert_never(form.artefact)
+
+
+def place_of(form: Form, path: str) -> KvPath:
+    """Return where the secret of a need is."""
+    return KvPath.of(form.kv_mount, PLATFORM, SecretPath.parse(path))
 
 
 def _reads(form: Form, needs: Mapping[str, Need]) -> Iterator[_Read]:
@@ -70,7 +77,7 @@ def _reads(form: Form, needs: Mapping[str, Need]) -> Iterator[_Read]:
         own = {name: each for name, each in needs.items() if each.path == path}
         whole = any(each.field is None for each in own.values())
         read = _Read(
-            place=KvPath.of(form.kv_mount, PLATFORM, SecretPath.parse(path)),
+            place=place_of(form, path),
             names=tuple(own),
             fields=() if whole else tuple(sorted({str(each.field) for each in own.values()})),
         )

@@ -122,6 +122,28 @@ def test_a_file_that_was_not_compared_is_told(check) -> None:
     assert found == {("needs_unchecked", name, 1) for name in FILES}
 
 
+@pytest.mark.parametrize(
+    ("tree", "line"),
+    [
+        ("secret/greenlang/api-keys/stripe key\nsecret/greenlang/database/postgresql", None),
+        ("secret/greenlang/api-keys/stripe key", 10),
+        ("secret/greenlang/api-keys/stripe id\nsecret/greenlang/database/postgresql", 5),
+    ],
+)
+def test_a_need_that_nobody_provides_is_found(
+    check, folder: Path, tree: str, line: int | None
+) -> None:
+    """With the secrets that there are, a path or a field that the class misspells is told."""
+    (folder / "tree.txt").write_text(tree)
+    for name in ("external-secrets.yaml", "annotations.yaml"):
+        (folder / name).unlink()
+
+    code, found = check("--needs", "orders:Needs", "--tree", "tree.txt")
+
+    assert found == ({("unknown_path", "policies/orders.hcl", line)} if line else set())
+    assert code == (1 if line else 0)
+
+
 def test_a_head_that_was_edited_is_told(check, folder: Path) -> None:
     """A file whose first line is no command any more is not left out."""
     text = (folder / "annotations.yaml").read_text()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import httpx
 import pytest
+import uvicorn
 
 import greenlang_secrets as gs
 from greenlang_secrets.integrations.tls import client_context, present, server_context
@@ -186,6 +187,35 @@ async def test_a_server_shows_the_renewed_certificate(secrets, held, issue) -> N
     assert first != second
 
 
+async def test_uvicorn_shows_the_renewed_certificate(secrets, held, issue) -> None:
+    """The context that its factory is given follows, too."""
+    context = await server_context(secrets, held)
+
+    async def app(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(
+        app, port=0, log_config=None, lifespan="off", ssl_context_factory=lambda *_: context
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.ensure_future(server.serve())
+    try:
+        await until(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        client = await made(await issue(), ssl.Purpose.SERVER_AUTH)
+        first = await shown_by(port, client)
+        await held.refresh()
+        second = await another_than(first, port, client)
+        async with httpx.AsyncClient(verify=client) as session:
+            assert (await session.get(f"https://localhost:{port}/")).status_code == 200
+    finally:
+        server.should_exit = True
+        await running
+
+    assert second == serial_of(held.current)
+
+
 async def test_a_server_may_let_everybody_in(secrets, held) -> None:
     """Without `verify_client` a client needs no certificate."""
     context = await server_context(secrets, held)
@@ -263,6 +293,20 @@ async def test_a_version_that_cannot_be_used_changes_nothing(secrets, issue, cap
 
     assert (kept, taken) == (serial_of(first), serial_of(second))
     assert "BEGIN" not in str([vars(each) for each in caplog.records])
+
+
+async def test_a_pair_that_does_not_fit_breaks_a_context(issue, tmp_path) -> None:
+    """The control: given to OpenSSL without a trial, such a version ends every handshake."""
+    first, second = await issue(), await issue()
+    context = await made(first)
+    client = await made(first, ssl.Purpose.SERVER_AUTH)
+    (tmp_path / "pair.pem").write_text(first.private_key.reveal() + "\n" + second.certificate)
+    with pytest.raises(ssl.SSLError):
+        context.load_cert_chain(tmp_path / "pair.pem")
+    server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await shown_by(server.sockets[0].getsockname()[1], client)
 
 
 async def test_a_new_authority_is_trusted_from_then_on(secrets, issue, vault_server, pki) -> None:

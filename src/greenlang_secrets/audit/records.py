@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final, NoReturn
 
 from greenlang_secrets.audit.event import AuditEvent, AuditPhase, AuditResult
@@ -148,10 +149,8 @@ def members_of(event: AuditEvent) -> bytes:
     """
     at = event.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     members: dict[str, object] = {"id": event.id, "at": at, "operation_id": event.operation_id}
-    for name in _EVENT_MEMBERS:
-        value = getattr(event, name)
-        if value is not None:
-            members[name] = value
+    said = zip(_EVENT_MEMBERS, _said(event), strict=True)
+    members |= {name: value for name, value in said if value is not None}
     if event.seconds is not None:
         members["seconds"] = round(event.seconds, 6)
     octets = _json.encode(members)[1:-1].encode("ascii")
@@ -306,3 +305,4 @@ _REQUIRED: Final = frozenset(
     {*_CHAIN_MEMBERS, "id", "at", "operation_id", "action", "phase", "result"}
 )
 _EVENT_MEMBERS: Final = tuple(name for name in _CHECKS if name not in {"id", "at", "operation_id"})
+_said: Final = attrgetter(*_EVENT_MEMBERS)

@@ -96,7 +96,10 @@ class Correlation:
                 status = message["status"]
                 headers = [*message["headers"], *info.headers, *COMMON_HEADERS]
                 headers.append((b"x-request-id", info.request_id.encode()))
-                if not any(name == NOTHING_SHOWN[0] for name, _ in message["headers"]):
+                for name, _ in message["headers"]:
+                    if name == NOTHING_SHOWN[0]:
+                        break
+                else:
                     headers.append(NOTHING_SHOWN)
                 message["headers"] = headers
             await send(message)
@@ -134,9 +137,7 @@ def _tell(info: RequestInfo, method: str, status: int, seconds: float) -> None:
         "trace_id": info.trace_id,
     }
     name, level = _access.name, logging.INFO
-    _access.handle(
-        _access.makeRecord(name, level, __file__, 0, "http.request", (), None, extra=fields)
-    )
+    _access.handle(_access.makeRecord(name, level, "", 0, "http.request", (), None, extra=fields))
 
 
 def _report(error: Exception, info: RequestInfo) -> None:

@@ -105,6 +105,8 @@ class TurnHandler(logging.Handler):
 
 def configure_logging(level: int = logging.INFO) -> None:
     """Send every log line of this process to stderr as JSON; uvicorn's from warnings on."""
+    # Nobody asks a line which thread and process it is of, and each line would be told.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = TurnHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import secrets
 import signal
@@ -202,6 +203,9 @@ class ApiServer(uvicorn.Server):
         """Open the application, then listen, then say so."""
         self._draining.tell(self.lifespan.state)
         await super().startup(sockets)
+        # What is there now stays: a full collection that walks it halts all requests meanwhile.
+        gc.collect()
+        gc.freeze()
         if self.started and self._on_ready is not None:
             self._on_ready(self.url)
 

@@ -12,7 +12,6 @@ from greenlang_secrets.errors import SecretIncomplete, SecretNotFound
 from greenlang_secrets.integrations.asyncpg import create_pool
 from greenlang_secrets.testing.process import free_port
 from support.alternating import PATH
-from support.database import database_engine
 from support.pool_load import under_load, until
 from support.slow_server import SlowServer
 
@@ -155,14 +154,6 @@ async def test_lease_is_followed(config, engine_role, postgres_server):
         assert load.failed == []
         assert len(load.users) == 4
         assert held.current.username == new.username
-
-
-@pytest.fixture
-async def engine_role(vault_server, postgres_server):
-    """A database engine with the role ``app``."""
-    async with database_engine(vault_server, postgres_server) as engine:
-        await engine.role(ttl="1h", max_ttl="2h")
-        yield engine
 
 
 async def test_unreachable_server_leaves_nothing(secrets, app):

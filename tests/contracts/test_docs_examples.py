@@ -288,6 +288,13 @@ def _unknown_in(words: list[str]) -> Iterator[str]:
             yield from _unknown_options(rest)
         case ["curl", *rest]:
             yield from (f"address {word}" for word in rest if _is_unknown_address(word))
+        case ["python", script, *_] if not (ROOT / script).is_file():
+            yield f"script {script}"
+        case ["uvicorn", "--app-dir", folder, app, *_]:
+            if not (ROOT / folder / app.replace(":app", ".py")).is_file():
+                yield f"application {folder} {app}"
+        case ["python", *_]:
+            return
         case [] | [".", *_]:
             return
         case _:
@@ -326,7 +333,7 @@ def _unknown_options(words: list[str]) -> Iterator[str]:
 
 
 def _is_unknown_address(word: str) -> bool:
-    if not word.startswith("http"):
+    if not word.startswith("http") or word.startswith("http://127.0.0.1:8000/"):  # an example's
         return False
     path = urlsplit(word).path
     if not is_ours(path.encode()):
@@ -361,6 +368,8 @@ def test_shell_of_a_page_names_what_there_is(page: Path) -> None:
             "curl http://127.0.0.1:8750/api/v1/secrets/a//b",
             "address http://127.0.0.1:8750/api/v1/secrets/a//b",
         ),
+        ("python examples/fly.py", "script examples/fly.py"),
+        ("uvicorn --app-dir examples/fly app:app", "application examples/fly app:app"),
         ("docker run x", "program docker"),
     ],
 )

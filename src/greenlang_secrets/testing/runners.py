@@ -7,6 +7,7 @@ the test that asks.
 
 # ruff: noqa: PLC0415  the imports stand inside so that loading the plugin costs nothing
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from types import ModuleType
@@ -25,6 +26,9 @@ _LOOP_SCOPES: Final = ("function", "class", "module", "package", "session")
 _ASYNCIO = "_greenlang_secrets_{what}_in_{scope}_loop"
 _ANYIO = "_greenlang_secrets_{what}_in_anyio_loop"
 
+_ASYNCIO_PLUGIN = "pytest_asyncio.plugin"
+_ANYIO_PLUGIN = "anyio.pytest_plugin"
+
 _NO_PLUGIN = (
     "a SecretsService needs an event loop, and no plugin runs one for this test: "
     "pip install 'greenlang-secrets[testing]', which brings pytest-asyncio, "
@@ -39,18 +43,24 @@ _OTHER_BACKEND = (
 def fixtures(config: pytest.Config) -> ModuleType:
     """Return a plugin with the async fixtures that the async plugins of this run can take."""
     found = ModuleType("greenlang_secrets_services")
-    if config.pluginmanager.hasplugin("asyncio"):
+    if _uses(config, _ASYNCIO_PLUGIN):
         import pytest_asyncio
 
         for scope in _LOOP_SCOPES:
             for what, new in _MAKERS.items():
                 name = _ASYNCIO.format(what=what, scope=scope)
                 setattr(found, name, pytest_asyncio.fixture(loop_scope=scope, name=name)(new()))
-    if config.pluginmanager.hasplugin("anyio"):
+    if _uses(config, _ANYIO_PLUGIN):
         for what, new in _MAKERS.items():
             name = _ANYIO.format(what=what)
             setattr(found, name, pytest.fixture(new(), name=name))
     return found
+
+
+def _uses(config: pytest.Config, module: str) -> bool:
+    # By module, for the name of a plugin depends on how it was loaded.
+    plugin = sys.modules.get(module)
+    return plugin is not None and config.pluginmanager.is_registered(plugin)
 
 
 def service_of(request: pytest.FixtureRequest) -> "SecretsService":
@@ -66,13 +76,13 @@ def services_of(request: pytest.FixtureRequest) -> "NewSecretsService":
 
 
 def _name(request: pytest.FixtureRequest, what: str) -> str:
-    if "anyio_backend" in request.fixturenames:
+    if "anyio_backend" in request.fixturenames and _uses(request.config, _ANYIO_PLUGIN):
         backend = request.getfixturevalue("anyio_backend")
         backend = backend if isinstance(backend, str) else backend[0]
         if backend != "asyncio":
             pytest.fail(_OTHER_BACKEND.format(backend), pytrace=False)
         return _ANYIO.format(what=what)
-    if not request.config.pluginmanager.hasplugin("asyncio"):
+    if not _uses(request.config, _ASYNCIO_PLUGIN):
         pytest.fail(_NO_PLUGIN, pytrace=False)
     marker = request.node.get_closest_marker("asyncio")
     asked = marker.kwargs.get("loop_scope") if marker is not None else None

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.markdown import ROOT
+
+LOCKED = ROOT / "requirements" / "dev.txt"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
@@ -44,3 +48,16 @@ def done(command: Sequence[str | Path], *, cwd: Path, code: int = 0) -> str:
 def build(tree: Path, into: Path, *what: str) -> None:
     """Build as a release does; the back end needs no network."""
     done([sys.executable, "-m", "hatchling", "build", "-d", into, *what], cwd=tree)
+
+
+def installed(what: str, folder: Path) -> Environment:
+    """Return a new environment with a wheel and what it requires, in the versions of the lock.
+
+    They come from the index that this machine is set up with: without one it fails, and uv's own
+    words say why.
+    """
+    uv = Path(sys.executable).parent / "uv"
+    done([uv, "venv", "--quiet", "--python", sys.executable, folder], cwd=folder.parent)
+    place = Environment(folder=folder)
+    done([uv, "pip", "install", "--python", place.python, "-c", LOCKED, what], cwd=folder)
+    return place

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from contracts.markdown import ROOT
-from support.distributions import Built, Environment, build, done
-
-LOCKED = ROOT / "requirements" / "dev.txt"
+from support.distributions import Built, Environment, build, installed
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +22,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def empty(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """An environment with the wheel and its core requirements, from the index of this machine."""
     folder = tmp_path_factory.mktemp("empty") / "venv"
-    uv = Path(sys.executable).parent / "uv"
-    done([uv, "venv", "--quiet", "--python", sys.executable, folder], cwd=folder.parent)
-    python = folder / "bin" / "python"
-    done([uv, "pip", "install", "--python", python, "-c", LOCKED, built.wheel], cwd=folder)
-    yield Environment(folder=folder)
+    yield installed(str(built.wheel), folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def testing(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    """The same with the extra `testing`, and with nothing else that our own tests have."""
+    folder = tmp_path_factory.mktemp("testing") / "venv"
+    yield installed(f"{built.wheel}[testing]", folder)
     shutil.rmtree(folder)

@@ -271,13 +271,16 @@ _HOME = {
 
 
 # Looked up when asked for: a program that needs the exceptions alone does not pay for the
-# HTTP client, and pytest, which loads our plugin in every run, for nothing.
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # found without this function from now on
-    return value
+# HTTP client, and pytest, which loads our plugin in every run, for nothing. A type checker
+# knows the names from above, and is not told that any other may be here.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value  # found without this function from now on
+        return value
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,15 @@ from typing import Any, Final
 
 import click
 
-from greenlang_secrets.cli import audit, catalogue, check, operations, rotation, secrets
+from greenlang_secrets.cli import (
+    audit,
+    catalogue,
+    check,
+    doctor,
+    operations,
+    rotation,
+    secrets,
+)
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
@@ -81,5 +89,6 @@ for command in (
     *catalogue.COMMANDS,
     *audit.COMMANDS,
     *check.COMMANDS,
+    *doctor.COMMANDS,
 ):
     cli.add_command(command)

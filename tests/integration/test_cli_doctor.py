@@ -96,6 +96,24 @@ def test_a_pipe_gets_tabs_and_a_last_word(doctor):
     assert result.stderr == "nothing is wrong\n"
 
 
+def test_a_wrong_setting_is_named(doctor, environment):
+    """What the configuration refuses is a fault with a cause, and not the end of the command."""
+    environment.setenv("VAULT_ADDR", "vault.example")
+
+    found = fault(doctor("--json"))
+
+    assert (found["check"], found["cause"]) == ("configuration", "configuration")
+    assert "VAULT_ADDR" in found["what"]
+
+
+def test_a_path_that_is_none_is_wrong_usage(doctor):
+    """It ends with exit code 2 before anything is asked."""
+    result = doctor("a//b")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(" [invalid_path]\n")
+
+
 # ---------------------------------------------------------------- the way to Vault
 
 

@@ -14,8 +14,8 @@ from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
     ConfigurationError,
+    InvalidRequest,
     SecretsError,
-    VaultUnavailable,
 )
 from greenlang_secrets.paths import PLATFORM, ApiPath, Scope
 from greenlang_secrets.vault import VaultClient
@@ -40,29 +40,28 @@ async def examine_login(
     The tokens that it makes are revoked at the end, as those of every client.
     """
     method = config.auth.method
+    found: list[Finding] = []
     try:
         async with Supervisor() as supervisor, VaultClient.open(config, supervisor) as client:
             await client.session.login()
-            info = await _info(client)
-            return [
-                _login(method, info, clock()),
-                await _mount(client, config.kv_mount),
-                *await _capabilities(client, needed(config, scope, paths, write=write)),
-                await _audit_device(client),
-            ]
-    except (AuthenticationLost, ConfigurationError) as error:
-        cause = (
-            Cause.LOGIN_REFUSED if isinstance(error, AuthenticationLost) else Cause.CONFIGURATION
-        )
-        return [_fault("login", method, str(error), cause, _LOGIN_FIX)]
-    except VaultUnavailable as error:
-        return [_fault("login", method, str(error), Cause.VAULT_FAILS, _FAILS_FIX)]
+            found.append(_login(method, await _info(client), clock()))
+            found.append(await _mount(client, config.kv_mount))
+            found += await _capabilities(client, needed(config, scope, paths, write=write))
+            found.append(await _audit_device(client))
+    except AuthenticationLost as error:
+        found.append(_fault("login", method, str(error), Cause.LOGIN_REFUSED, _LOGIN_FIX))
+    except (ConfigurationError, InvalidRequest) as error:
+        found.append(_fault("login", method, str(error), Cause.CONFIGURATION, _SETTINGS_FIX))
+    except SecretsError as error:
+        found.append(_fault("login", method, str(error), Cause.VAULT_FAILS, _FAILS_FIX))
+    return found
 
 
 _LOGIN_FIX: Final = (
     "Renew the token or credential: it has expired, was revoked, or belongs to another Vault. "
     "One that expires again and again needs an auth method, GREENLANG_SECRETS_AUTH_METHOD."
 )
+_SETTINGS_FIX: Final = "Correct the setting: the reference of the configuration has every one."
 _FAILS_FIX: Final = "Look into Vault's own log: its audit device, its storage, its leader."
 
 

@@ -12,6 +12,7 @@ from greenlang_secrets.cli import (
     catalogue,
     check,
     doctor,
+    explain,
     operations,
     rotation,
     secrets,
@@ -90,5 +91,6 @@ for command in (
     *audit.COMMANDS,
     *check.COMMANDS,
     *doctor.COMMANDS,
+    *explain.COMMANDS,
 ):
     cli.add_command(command)

@@ -32,7 +32,7 @@ def blocked() -> set[int]:
 
 
 def run_to_end(
-    command: Sequence[str], environ: Mapping[str, str], *, mask: set[int], inherited: int | None
+    command: Sequence[str], environ: Mapping[str, str], *, mask: set[int], inherited: int
 ) -> int:
     """Run `command` with `mask` as its blocked signals, and return its exit code: as a shell has it,
     128 and the signal's number if one has ended it. Blocks, and takes the signals that were
@@ -43,8 +43,7 @@ def run_to_end(
     Raises:
         OSError: there is no such command, or it cannot be executed.
     """
-    if inherited is not None:
-        os.set_inheritable(inherited, True)
+    os.set_inheritable(inherited, True)
     child = os.posix_spawnp(
         command[0], list(command), dict(environ), setsigmask=mask, setsigdef=[signal.SIGPIPE]
     )

@@ -42,21 +42,19 @@ class MemoryFolder:
             )
         _sweep(base)
         try:
-            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+            self.path, self.lock = _made(base)
         except OSError as error:
             raise ConfigurationError(
                 f"Nothing can be made in {str(base)!r} ({error.strerror}); give --in another "
                 "folder that is in memory."
             ) from None
-        self.lock = _locked(self.path)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
-        if self.lock is not None:
-            os.close(self.lock)
+        os.close(self.lock)
 
     def write(self, name: str, text: str) -> None:
         """Make a file of mode 0600; its name is one segment."""
@@ -64,6 +62,18 @@ class MemoryFolder:
         descriptor = os.open(self.path / name, flags, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
+
+
+def _made(base: Path) -> tuple[Path, int]:
+    """Make a folder and lock it; once more if another run took it for left behind in between."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+        with suppress(FileNotFoundError):
+            lock = _locked(folder)
+            if lock is not None:
+                if folder.is_dir():
+                    return folder, lock
+                os.close(lock)
 
 
 def _sweep(base: Path) -> None:

@@ -119,18 +119,24 @@ class Correlation:
             method = scope["method"]
             metrics.ended(method, info.route, status, seconds if info.timed else None)
             describe(span, info, method, status, code)
-            if self._access_log:
-                _access.info(
-                    "http.request",
-                    extra={
-                        "route": info.route,
-                        "method": method,
-                        "status": status,
-                        "duration": round(seconds, 6),
-                        "request_id": info.request_id,
-                        "trace_id": info.trace_id,
-                    },
-                )
+            if self._access_log and _access.isEnabledFor(logging.INFO):
+                _tell(info, method, status, seconds)
+
+
+def _tell(info: RequestInfo, method: str, status: int, seconds: float) -> None:
+    """Log a request; as `Logger.info` does, without looking for the line of code it comes from."""
+    fields = {
+        "route": info.route,
+        "method": method,
+        "status": status,
+        "duration": round(seconds, 6),
+        "request_id": info.request_id,
+        "trace_id": info.trace_id,
+    }
+    name, level = _access.name, logging.INFO
+    _access.handle(
+        _access.makeRecord(name, level, __file__, 0, "http.request", (), None, extra=fields)
+    )
 
 
 def _report(error: Exception, info: RequestInfo) -> None:

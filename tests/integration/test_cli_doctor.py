@@ -106,6 +106,17 @@ def test_a_wrong_setting_is_named(doctor, environment):
     assert "VAULT_ADDR" in found["what"]
 
 
+def test_the_service_needs_its_log_and_its_keys(doctor, environment):
+    """With --service a log that nothing names must be writable all the same."""
+    environment.delenv("GREENLANG_SECRETS_AUDIT_LOG")
+    environment.setenv("XDG_STATE_HOME", "/proc")
+
+    found = fault(doctor("--service", "--json"))
+
+    assert (found["check"], found["cause"]) == ("audit_log", "audit_log_unwritable")
+    assert doctor("--service").stderr == "1 fault\n"
+
+
 def test_a_path_that_is_none_is_wrong_usage(doctor):
     """It ends with exit code 2 before anything is asked."""
     result = doctor("a//b")

@@ -216,6 +216,19 @@ def test_a_disk_is_refused(run, tmp_path):
     assert done.stderr.startswith("error: '/proc' is not in memory (tmpfs); give --in")
 
 
+def test_a_value_that_no_variable_can_hold_is_refused(run):
+    """A NUL would end the variable; a file takes it."""
+    invoke("put", "a", "k=@-", stdin="x\0s3cret")
+
+    variable = run("--env", "K=a#k", "--", "true")
+    file = run("--file", "k=a#k", "--", "sh", "-c", "wc -c < {files}/k")
+
+    assert variable.returncode == 2
+    assert "has a NUL" in variable.stderr
+    assert "s3cret" not in variable.stderr
+    assert file.stdout.strip() == "8"
+
+
 def test_a_tenants_secret_is_found(run):
     """--tenant reads in that tenant's scope."""
     invoke("put", "a", "k=acme", "--tenant", "acme")

@@ -27,9 +27,12 @@ _NAMING_THE_LOG: Final = ("GREENLANG_SECRETS_AUDIT_LOG", "GREENLANG_SECRETS_STAT
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--write", is_flag=True, help="Also ask whether these may be changed.")
+@click.option("--service", is_flag=True, help="Also ask for what the API needs for itself.")
 @click.option("--tenant", metavar="ID", help="The paths are in this tenant's scope.")
 @json_option
-def doctor(paths: tuple[str, ...], *, write: bool, tenant: str | None, as_json: bool) -> None:
+def doctor(
+    paths: tuple[str, ...], *, write: bool, service: bool, tenant: str | None, as_json: bool
+) -> None:
     """Find out what is wrong between this machine and its Vault, and what to do.
 
     Each address is tried, then TLS, the seal, the clocks, the login, the mount, whether the
@@ -39,12 +42,12 @@ def doctor(paths: tuple[str, ...], *, write: bool, tenant: str | None, as_json: 
     scope: Scope = PLATFORM if tenant is None else Tenant(TenantId(tenant))
     for path in paths:
         SecretPath.parse(path)
-    diagnosis = _diagnosis(scope, paths, write=write)
+    diagnosis = _diagnosis(scope, paths, write=write, service=service)
     _print(diagnosis, as_json=as_json)
     raise click.exceptions.Exit(0 if diagnosis.good else 1)
 
 
-def _diagnosis(scope: Scope, paths: tuple[str, ...], *, write: bool) -> Diagnosis:
+def _diagnosis(scope: Scope, paths: tuple[str, ...], *, write: bool, service: bool) -> Diagnosis:
     from greenlang_secrets.config import SecretsServiceConfig
     from greenlang_secrets.doctor import Diagnosis, examine
 
@@ -59,8 +62,9 @@ def _diagnosis(scope: Scope, paths: tuple[str, ...], *, write: bool) -> Diagnosi
             scope=scope,
             paths=paths,
             write=write,
+            service=service,
             audit_log=log,
-            audit_log_wanted=any(os.environ.get(name) for name in _NAMING_THE_LOG),
+            audit_log_wanted=service or any(map(os.environ.get, _NAMING_THE_LOG)),
         )
     )
 
@@ -107,7 +111,8 @@ def _print(diagnosis: Diagnosis, *, as_json: bool) -> None:
         ],
     )
     faults = len(diagnosis.faults)
-    click.echo("nothing is wrong" if not faults else f"{faults} faults", err=True)
+    said = {0: "nothing is wrong", 1: "1 fault"}.get(faults, f"{faults} faults")
+    click.echo(said, err=True)
 
 
 def _named(found: Finding) -> str:

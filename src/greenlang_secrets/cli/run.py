@@ -91,6 +91,9 @@ def run(
         *exported.values(),
     ]
     values = with_view(tenant, lambda view: _values(view, wanted)) if wanted else {}
+    for name, reference in exported.items():
+        if "\0" in values[reference]:
+            raise click.UsageError(f"The value for {name} has a NUL, which no variable can hold.")
     if exported:
         click.echo(
             f"warning: {', '.join(exported)} in the environment: what the command starts, and who "

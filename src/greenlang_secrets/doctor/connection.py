@@ -73,7 +73,7 @@ async def _reach(address: str, place: tuple[str, int], within: float) -> Finding
             _, writer = await asyncio.open_connection(*place)
     except TimeoutError:
         what = "nothing answers there in time"
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for a name that no name can be
         refused = isinstance(error, ConnectionRefusedError)
         what = "nobody listens there" if refused else f"it cannot be reached: {_said(error)}"
     else:
@@ -82,8 +82,8 @@ async def _reach(address: str, place: tuple[str, int], within: float) -> Finding
     return replace(_fault("address", address, Cause.WRONG_ADDRESS), what=what)
 
 
-def _said(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+def _said(error: OSError | UnicodeError) -> str:
+    return getattr(error, "strerror", None) or "its name is none"
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:

@@ -23,6 +23,7 @@ async def examine(
     scope: Scope = PLATFORM,
     paths: tuple[str, ...] = (),
     write: bool = False,
+    service: bool = False,
     audit_log: Path | None = None,
     audit_log_wanted: bool = True,
     clock: Callable[[], float] | None = None,
@@ -30,7 +31,8 @@ async def examine(
     """Return how it is with the Vault of `config`, step by step, and with an audit log.
 
     It reads no secret and changes nothing; a login is made, and given back. With `paths`, it is
-    asked whether the token may read them in `scope`, and with `write` also change them. Takes
+    asked whether the token may read them in `scope`, and with `write` also change them; with `service`, whether it may do what the API
+    does for itself. Takes
     some seconds at most where Vault is away. `clock` gives seconds since the epoch;
     this machine's when None.
 
@@ -45,7 +47,9 @@ async def examine(
         usable = usable or at_one[-1].level is not Level.FAULT
         found += at_one
     if usable:
-        found += await examine_login(config, scope=scope, paths=paths, write=write, clock=clock)
+        found += await examine_login(
+            config, scope=scope, paths=paths, write=write, service=service, clock=clock
+        )
     else:
         what = "not tried, as no address leads to a usable Vault"
         found.append(

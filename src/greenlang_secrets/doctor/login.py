@@ -33,6 +33,7 @@ async def examine_login(
     scope: Scope,
     paths: tuple[str, ...],
     write: bool,
+    service: bool,
     clock: Callable[[], float],
 ) -> list[Finding]:
     """Return what is found behind the login of `config`, in `scope` at `paths`.
@@ -46,7 +47,8 @@ async def examine_login(
             await client.session.login()
             found.append(_login(method, await _info(client), clock()))
             found.append(await _mount(client, config.kv_mount))
-            found += await _capabilities(client, needed(config, scope, paths, write=write))
+            wanted = needed(config, scope, paths, write=write, service=service)
+            found += await _capabilities(client, wanted)
             found.append(await _audit_device(client))
     except AuthenticationLost as error:
         found.append(_fault("login", method, str(error), Cause.LOGIN_REFUSED, _LOGIN_FIX))

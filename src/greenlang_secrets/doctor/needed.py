@@ -35,10 +35,15 @@ class Needed:
 
 
 def needed(
-    config: SecretsServiceConfig, scope: Scope, paths: tuple[str, ...], *, write: bool
+    config: SecretsServiceConfig,
+    scope: Scope,
+    paths: tuple[str, ...],
+    *,
+    write: bool,
+    service: bool = False,
 ) -> tuple[Needed, ...]:
     """Return what is needed to work in `scope`: to list it and, of each of `paths`, to read it;
-    with `write` to change it, too.
+    with `write` to change it, too. With `service` also what the API needs for itself.
 
     Where paths are named, listing the scope is not required: health says "degraded" without.
 
@@ -65,6 +70,13 @@ def needed(
             required=not paths,
         )
     )
+    if service:
+        keys = KvPath.of_service(mount, "keys")
+        why = "for the service's own keys, which seal its audit log"
+        wants += [
+            Needed(path=keys.api("data").text, capabilities=("create", "read"), why=why),
+            Needed(path=keys.api("metadata").text, capabilities=("read", "patch"), why=why),
+        ]
     for raw_path in paths:
         place = KvPath.of(mount, scope, SecretPath.parse(raw_path))
         data = ("create", "read", "update") if write else ("read",)

@@ -71,6 +71,16 @@ async def test_an_unknown_name_is_a_wrong_address(config):
     assert found.what.startswith("it cannot be reached: ")
 
 
+async def test_a_name_that_no_name_can_be_is_a_wrong_address(config):
+    """Two dots in a row are refused before any name service is asked."""
+    found = await only_fault(config, "http://a..b:8200")
+
+    assert (found.cause, found.what) == (
+        Cause.WRONG_ADDRESS,
+        "it cannot be reached: its name is none",
+    )
+
+
 async def test_an_address_that_is_silent_is_a_wrong_address(config):
     """A port whose queue is full answers nothing, and is given up within the timeout."""
     with socket.socket() as full:

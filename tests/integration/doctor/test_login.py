@@ -137,12 +137,13 @@ async def test_a_provisioned_vault_has_what_both_scopes_need(new_vault_server):
     value = await token(server, policies=["greenlang-secrets"])
     config = replace(root, auth=gs.AuthConfig(token=value))
 
-    platform = await examine(config, paths=("a/b",), write=True)
+    platform = await examine(config, paths=("a/b",), write=True, service=True)
     tenant = await examine(config, scope=gs.Tenant(gs.TenantId("acme")), paths=("a/b",), write=True)
 
     for diagnosis in (platform, tenant):
         assert [each for each in diagnosis.findings if each.cause is not None] == []
-        assert len(found(diagnosis, "capability")) == 4
+    assert len(found(platform, "capability")) == 6
+    assert len(found(tenant, "capability")) == 4
 
 
 async def test_a_tenants_token_that_cannot_be_made_is_told(config, vault_server, mount):

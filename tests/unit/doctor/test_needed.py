@@ -62,3 +62,14 @@ def test_a_path_outside_the_grammar_is_refused():
     """Nothing is asked about a path that can be no secret's."""
     with pytest.raises(gs.InvalidPath):
         needed(CONFIG, gs.PLATFORM, ("a//b",), write=False)
+
+
+def test_the_service_needs_its_own_keys():
+    """It makes them once, and has Vault keep their versions."""
+    _, data, metadata = needed(CONFIG, gs.PLATFORM, (), write=False, service=True)
+
+    assert (data.path, data.capabilities) == (
+        "kv/data/greenlang/_service/keys",
+        ("create", "read"),
+    )
+    assert metadata.capabilities == ("read", "patch")

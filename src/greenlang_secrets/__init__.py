@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     from greenlang_secrets.vault import VaultClient
     from greenlang_secrets.vault.transit_values import Encrypted, Plaintext
     from greenlang_secrets.version import __version__
-    from greenlang_secrets.view import SecretsView, Subscription, Watch
+    from greenlang_secrets.view import Explanation, SecretsView, Subscription, Watch
 
 __all__ = [
     "PLATFORM",
@@ -113,6 +113,7 @@ __all__ = [
     "Encrypted",
     "EncryptionKey",
     "Environment",
+    "Explanation",
     "Health",
     "Held",
     "HeldLease",
@@ -213,6 +214,7 @@ _HOME = {
     "ConfigurationError": "errors",
     "Conflict": "errors",
     "Environment": "config",
+    "Explanation": "view",
     "Health": "model",
     "Held": "held",
     "HeldLease": "leases",

@@ -68,6 +68,7 @@ async def reading(secrets: gs.SecretsService) -> None:
     await secrets.get("a", fresh=True)
 
     assert_type(await secrets.get_or_none("a"), gs.Secret | None)
+    assert_type(await secrets.explain("a"), gs.Explanation)
     assert_type(await secrets.get_many(["a", "b"]), dict[str, gs.Secret])
     assert_type(await secrets.metadata("a"), gs.SecretMetadata)
     assert_type(await secrets.versions("a"), tuple[gs.SecretVersion, ...])

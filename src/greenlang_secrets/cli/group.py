@@ -14,6 +14,7 @@ from greenlang_secrets.cli import (
     diff,
     doctor,
     explain,
+    needs,
     operations,
     rotation,
     run,
@@ -99,5 +100,6 @@ for command in (
     *doctor.COMMANDS,
     *explain.COMMANDS,
     *run.COMMANDS,
+    *needs.COMMANDS,
 ):
     cli.add_command(command)

@@ -68,6 +68,7 @@ async def reading(secrets: gs.SecretsService) -> None:
     await secrets.get("a", fresh=True)
 
     assert_type(await secrets.get_or_none("a"), gs.Secret | None)
+    assert_type(await secrets.explain("a"), gs.Explanation)
     assert_type(await secrets.get_many(["a", "b"]), dict[str, gs.Secret])
     assert_type(await secrets.metadata("a"), gs.SecretMetadata)
     assert_type(await secrets.versions("a"), tuple[gs.SecretVersion, ...])
@@ -346,3 +347,8 @@ def handling(client: gs.VaultClient) -> list[RotationHandler]:
             TransitKeyRotation,
         )
     ]
+
+
+def a_name_that_is_not_there() -> object:
+    """Is an error of the type checker too, although names are looked up when asked for."""
+    return gs.SecretService  # type: ignore[attr-defined]

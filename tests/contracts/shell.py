@@ -39,6 +39,7 @@ NOT_HERE = {
     "py-spy": "in the environment of the benchmarks, and needs root",
     "pytest": "the reader's, as a plugin has it",
     "python3": "the reader's",
+    "uvicorn": "runs an example; tests/integration/examples runs it as its page says",
     "setup-envtest": "comes with Kubernetes, see CONTRIBUTING.md",
 }
 """Programs that cannot be asked where the tests run, and why."""

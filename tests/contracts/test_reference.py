@@ -103,6 +103,7 @@ CHECKS = [
     Check("cli", "Commands", (0,), inventory.commands),
     Check("cli", "Options and arguments", (0, 1), inventory.command_parameters),
     Check("cli", "Exit codes", (0, 1), inventory.exit_codes),
+    Check("cli", "What doctor finds", (0,), inventory.doctor_causes),
     Check("cli", "The ready file", (0,), inventory.ready_file_members),
 ]
 

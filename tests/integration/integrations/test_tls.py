@@ -136,6 +136,41 @@ async def test_a_client_of_httpx_presents_the_renewed_certificate(secrets, held,
                     pass
 
 
+async def test_no_handshake_fails_while_both_sides_are_renewed(secrets, pki) -> None:
+    """Twenty renewals of client and server, under connections without a pause: all succeed, and each
+    certificate of the client is seen.
+    """
+    held = [
+        await secrets.hold_certificate("app", common_name="localhost", ttl=ttl, mount=pki)
+        for ttl in (3600.0, 3000.0)
+    ]
+    server = await server_context(secrets, held[0], verify_client=True)
+    context = await client_context(secrets, held[1])
+    renewed = asyncio.Event()
+    seen: set[int] = set()
+    async with mutual_server(server) as port:
+
+        async def connect() -> None:
+            async with httpx.AsyncClient(verify=context) as client:
+                while not renewed.is_set():
+                    seen.add(int((await client.get(f"https://localhost:{port}/close")).text))
+
+        async def renew() -> None:
+            try:
+                for _ in range(20):
+                    await asyncio.gather(*(each.refresh() for each in held))
+                    new = serial_of(held[1].current)
+                    await until(lambda new=new: new in seen)
+            finally:
+                renewed.set()
+
+        await asyncio.gather(connect(), connect(), connect(), renew())
+        shown = await shown_by(port, context)
+
+    assert shown == serial_of(held[0].current)
+    assert len(seen) >= 20
+
+
 async def test_a_context_made_once_stays_behind(held, issue) -> None:
     """The control: a context that follows nothing goes on with the certificate it was made of."""
     server = await made(await issue(), verify_client=True)

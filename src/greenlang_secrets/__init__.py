@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         InvalidTenant,
         InvalidVersion,
         LeaseExpired,
+        NeedsUnavailable,
+        NeedsUnmet,
         NotRenewable,
         ObjectExists,
         ObjectNotFound,
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
         SecretWritten,
         Undeleted,
     )
+    from greenlang_secrets.needs import Needs, need
     from greenlang_secrets.paths import PLATFORM, Platform, Scope, SecretPath, Tenant, TenantId
     from greenlang_secrets.sensitive import SecretMap, SecretValue
     from greenlang_secrets.service import SecretsService
@@ -124,6 +127,9 @@ __all__ = [
     "Invalidation",
     "InvalidationConfig",
     "LeaseExpired",
+    "Needs",
+    "NeedsUnavailable",
+    "NeedsUnmet",
     "NotRenewable",
     "ObjectExists",
     "ObjectNotFound",
@@ -179,6 +185,7 @@ __all__ = [
     "WrappingTokenForeign",
     "WrappingTokenUsed",
     "__version__",
+    "need",
 ]
 
 _HOME = {
@@ -223,6 +230,10 @@ _HOME = {
     "InvalidSecret": "errors",
     "InvalidTenant": "errors",
     "InvalidVersion": "errors",
+    "Needs": "needs",
+    "NeedsUnavailable": "errors",
+    "NeedsUnmet": "errors",
+    "need": "needs",
     "OutcomeUnknown": "errors",
     "PLATFORM": "paths",
     "Page": "listing",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from greenlang_secrets.cli import audit, catalogue, check, operations, rotation, secrets
+from greenlang_secrets.cli import audit, catalogue, check, needs, operations, rotation, secrets
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
@@ -81,5 +81,6 @@ for command in (
     *catalogue.COMMANDS,
     *audit.COMMANDS,
     *check.COMMANDS,
+    *needs.COMMANDS,
 ):
     cli.add_command(command)

@@ -75,6 +75,11 @@ class Scoped:
         self._shelf: Shelf[Secret] = _BARE
         self._look_anew()
 
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one read may take in all, its retries included."""
+        return self._core.config.request_timeout
+
     def _look_anew(self) -> None:
         """Find the shelf of the scope, where what was just loaded lies; not for who may not read."""
         if self._may_read:

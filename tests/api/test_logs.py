@@ -29,6 +29,13 @@ class Written(io.StringIO):
         return [json.loads(line)["event"] for line in self.getvalue().splitlines()]
 
 
+class Unprintable:
+    """What has no text."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
 @pytest.fixture
 def stream() -> Written:
     return Written()
@@ -114,9 +121,9 @@ async def test_a_line_that_cannot_be_formatted_costs_itself_alone(
 ) -> None:
     """The lines around it are written, and `logging` tells of it in its own way."""
     logger.info("before")
-    logger.info("no %d", "number")
+    logger.info("between", extra={"field": Unprintable()})
     logger.info("after")
     await asyncio.sleep(0)
 
     assert stream.events == ["before", "after"]
-    assert "no %d" in capsys.readouterr().err
+    assert "between" in capsys.readouterr().err

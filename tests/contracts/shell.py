@@ -30,14 +30,14 @@ __all__ = ["commands", "script", "unknown", "unknown_in"]
 
 BAO = Path(sys.executable).with_name("bao")
 
-SHELL = frozenset({".", "[", "cat", "cd", "done", "echo", "export", "false", "install", "kill", "mkdir",
+SHELL = frozenset({".", "[", "cat", "cd", "done", "echo", "eval", "export", "false", "install", "kill", "mkdir",
                    "sleep", "source", "true", "umask", "unset", "wait"})  # fmt: skip
 """What every shell and system has."""
 
 NOT_HERE = {
     "helm": "no wheel; its values are held by tests/kubernetes and tests/contracts",
     "py-spy": "in the environment of the benchmarks, and needs root",
-    "python": "ours or the reader's",
+    "pytest": "the reader's, as a plugin has it",
     "python3": "the reader's",
     "uvicorn": "runs an example; tests/integration/examples runs it as its page says",
     "setup-envtest": "comes with Kubernetes, see CONTRIBUTING.md",
@@ -46,6 +46,9 @@ NOT_HERE = {
 
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z_0-9]*=.*", re.DOTALL)
+_EXAMPLE = "http://127.0.0.1:8000/"
+"""Where an example serves."""
+
 _ENDS = {"|", "||", "&&", ";", "&", "(", ")"}
 _FILE = re.compile(r"(?:k8s|tests|src|docs|examples|observability|benchmarks)/[\w./-]+")
 
@@ -156,7 +159,7 @@ def _unknown_addresses(words: list[str]) -> Iterator[str]:
 
 
 def _is_unknown_address(word: str) -> bool:
-    if not word.startswith("http"):
+    if not word.startswith("http") or word.startswith(_EXAMPLE):
         return False
     path = urlsplit(word).path
     if not is_ours(path.encode()):
@@ -207,6 +210,22 @@ def _unknown_packages(words: list[str]) -> Iterator[str]:
                 yield f"extra {extra}"
 
 
+def _unknown_scripts(words: list[str]) -> Iterator[str]:
+    """A script below a folder is ours; another is what the page has the reader write."""
+    match words:
+        case ["-m", *_]:
+            yield from _unknown_modules(words)
+        case [script, *_] if "/" in script and not (ROOT / script).is_file():
+            yield f"script {script}"
+
+
+def _unknown_applications(words: list[str]) -> Iterator[str]:
+    match words:
+        case ["--app-dir", folder, app, *_]:
+            if not (ROOT / folder / f"{app.partition(':')[0]}.py").is_file():
+                yield f"application {folder} {app}"
+
+
 def _unknown_modules(words: list[str]) -> Iterator[str]:
     match words:
         case ["-m", module, *_] if not (ROOT / f"{module.replace('.', '/')}.py").exists():
@@ -227,5 +246,7 @@ _ASKED: dict[str, Callable[[list[str]], Iterator[str]]] = {
     "kubectl": _unknown_kubectl,
     "make": _unknown_make,
     "pip": _unknown_packages,
+    "python": _unknown_scripts,
+    "uvicorn": _unknown_applications,
     "vault": _unknown_bao,
 }

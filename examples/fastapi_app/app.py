@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import greenlang_secrets as gs
 from greenlang_secrets.integrations.sqlalchemy import create_async_engine
+from greenlang_secrets.integrations.starlette import secrets_of
 
 DATABASE = os.environ.get("DATABASE_SECRET", "database/postgresql")
 SIGNING_KEY = os.environ.get("SIGNING_KEY_SECRET", "api-keys/internal")
@@ -28,7 +29,7 @@ SIGNING_KEY = os.environ.get("SIGNING_KEY_SECRET", "api-keys/internal")
 class State(TypedDict):
     """What lives as long as the application."""
 
-    secrets: gs.SecretsService
+    secrets: gs.SecretsService  # where `secrets_of` finds it
     engine: AsyncEngine
 
 
@@ -57,14 +58,8 @@ async def transaction(request: Request) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-def service(request: Request) -> gs.SecretsService:
-    """Give a request the service."""
-    opened: gs.SecretsService = request.state.secrets
-    return opened
-
-
 Transaction = Annotated[AsyncConnection, Depends(transaction)]
-Secrets = Annotated[gs.SecretsService, Depends(service)]
+Secrets = Annotated[gs.SecretsService, Depends(secrets_of)]
 
 app = FastAPI(title="An application with a login that rotates", lifespan=lifespan)
 

@@ -93,6 +93,15 @@ def test_every_page_is_in_the_index() -> None:
     assert unlisted(INDEX) == set()
 
 
+def test_the_readme_is_read_in_one_sitting() -> None:
+    """It is short, and leaves the promises with their tests to the page that has them all."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    assert len(readme.splitlines()) <= 150
+    assert "| Promise |" not in readme
+    assert "| Promise |" in (ROOT / "docs/explanation/promises.md").read_text("utf-8")
+
+
 def twice(text: str) -> list[str]:
     """Return the pages that a list of pages has more than once, as two merged branches may."""
     entries = re.findall(r"^- \[[^\]]*\]\(([^)]*)\)", text, re.MULTILINE)

@@ -99,6 +99,7 @@ def unreasoned(text: str) -> Sequence[tuple[str, str]]:
 def test_every_dependency_has_its_reason() -> None:
     """No requirement without a line that says why, and no line without its requirement."""
     assert unreasoned(DECISIONS) == []
+    assert len(set(found := rows(section(DECISIONS, "Dependencies")))) == len(found)
 
 
 def test_a_dependency_without_a_reason_is_found() -> None:

@@ -241,7 +241,7 @@ def _json(reply: Reply) -> Mapping[str, Any] | VaultProtocolError:
             return VaultProtocolError()
         return {}  # such as "400 Bad Request" in text, or HTML
     try:
-        body = json.loads(reply.body)
+        body = json.loads(reply.body.decode())
     except ValueError:  # JSONDecodeError carries the whole text: it must not travel on
         body = None
     return body if isinstance(body, dict) else VaultProtocolError()

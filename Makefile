@@ -10,7 +10,7 @@ PEERS := .venv-bench
 MEASURED := $(PEERS)/.installed
 TOOLS := .tools/.installed
 
-.PHONY: help dev test test-k8s fuzz check format bench load dashboard-preview docs lock clean
+.PHONY: help dev test test-k8s fuzz check format bench load dashboard-preview docs public-api dist lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,7 +23,9 @@ help:
 	@echo "make bench   performance beside the peers, as ratios in one run (ARGS=\"cached --rounds 3\")"
 	@echo "make load    1000 reads a second for a minute, while a credential rotates"
 	@echo "make dashboard-preview  the dashboard as a picture, from a real Prometheus"
-	@echo "make docs    that the reference pages and the code agree"
+	@echo "make docs    the site of the documentation in site/, and that its pages and the code agree"
+	@echo "make public-api  writes down the public names anew, after a change on purpose"
+	@echo "make dist    wheel and sdist, into dist/"
 	@echo "make lock    resolve requirements/*.txt anew"
 	@echo "make clean   remove .venv and every cache"
 
@@ -94,7 +96,16 @@ dashboard-preview: $(INSTALLED) $(TOOLS)
 	$(BIN)/python -m observability.preview $(ARGS)
 
 docs: $(INSTALLED) $(TOOLS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	$(BIN)/python -m pytest tests/contracts $(ARGS)
+	@echo "Read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
+public-api: $(INSTALLED)
+	@PYTHONPATH=tests:. $(BIN)/python -m contracts.public_api
+
+dist: $(INSTALLED)
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build -d dist
 
 lock:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         InvalidTenant,
         InvalidVersion,
         LeaseExpired,
+        NeedsUnavailable,
+        NeedsUnmet,
         NotRenewable,
         ObjectExists,
         ObjectNotFound,
@@ -85,13 +87,14 @@ if TYPE_CHECKING:
         SecretWritten,
         Undeleted,
     )
+    from greenlang_secrets.needs import Needs, need
     from greenlang_secrets.paths import PLATFORM, Platform, Scope, SecretPath, Tenant, TenantId
     from greenlang_secrets.sensitive import SecretMap, SecretValue
     from greenlang_secrets.service import SecretsService
     from greenlang_secrets.vault import VaultClient
     from greenlang_secrets.vault.transit_values import Encrypted, Plaintext
     from greenlang_secrets.version import __version__
-    from greenlang_secrets.view import SecretsView, Subscription, Watch
+    from greenlang_secrets.view import Explanation, SecretsView, Subscription, Watch
 
 __all__ = [
     "PLATFORM",
@@ -113,6 +116,7 @@ __all__ = [
     "Encrypted",
     "EncryptionKey",
     "Environment",
+    "Explanation",
     "Health",
     "Held",
     "HeldLease",
@@ -124,6 +128,9 @@ __all__ = [
     "Invalidation",
     "InvalidationConfig",
     "LeaseExpired",
+    "Needs",
+    "NeedsUnavailable",
+    "NeedsUnmet",
     "NotRenewable",
     "ObjectExists",
     "ObjectNotFound",
@@ -179,6 +186,7 @@ __all__ = [
     "WrappingTokenForeign",
     "WrappingTokenUsed",
     "__version__",
+    "need",
 ]
 
 _HOME = {
@@ -213,6 +221,7 @@ _HOME = {
     "ConfigurationError": "errors",
     "Conflict": "errors",
     "Environment": "config",
+    "Explanation": "view",
     "Health": "model",
     "Held": "held",
     "HeldLease": "leases",
@@ -223,6 +232,10 @@ _HOME = {
     "InvalidSecret": "errors",
     "InvalidTenant": "errors",
     "InvalidVersion": "errors",
+    "Needs": "needs",
+    "NeedsUnavailable": "errors",
+    "NeedsUnmet": "errors",
+    "need": "needs",
     "OutcomeUnknown": "errors",
     "PLATFORM": "paths",
     "Page": "listing",
@@ -271,13 +284,16 @@ _HOME = {
 
 
 # Looked up when asked for: a program that needs the exceptions alone does not pay for the
-# HTTP client, and pytest, which loads our plugin in every run, for nothing.
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # found without this function from now on
-    return value
+# HTTP client, and pytest, which loads our plugin in every run, for nothing. A type checker
+# knows the names from above, and is not told that any other may be here.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value  # found without this function from now on
+        return value
 
 
 def __dir__() -> list[str]:

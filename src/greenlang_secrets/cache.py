@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.background import Supervisor
-from greenlang_secrets.cache_entries import CacheKey, Entry, Flight, StaleAge
+from greenlang_secrets.cache_entries import CacheKey, Entry, Flight, Glance, StaleAge
 from greenlang_secrets.cache_store import Shelf, Store
 from greenlang_secrets.config import CacheConfig
 from greenlang_secrets.errors import (
@@ -117,6 +117,20 @@ class SecretCache(Generic[V]):
         """Return what `get` would answer without a load, to look at: it counts as no use."""
         entry = self._held.at_hand(key)
         return None if entry is None or self._clock() >= entry.fresh_until else entry.value
+
+    def glance(self, key: CacheKey) -> Glance[V] | None:
+        """Return what is held of `key`, in whatever state, to explain it: it counts as no use."""
+        entry = self._held.find(key)
+        if entry is None:
+            return None
+        now = self._clock()
+        return Glance(
+            value=entry.value if entry.error is None else None,
+            error=entry.error,
+            age=now - entry.asked_at,
+            fresh=now < entry.fresh_until,
+            usable=self._usable(entry, now, None),
+        )
 
     async def get(
         self, key: CacheKey, load: Callable[[], Awaitable[V]], *, max_age: float | None = None

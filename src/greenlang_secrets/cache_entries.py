@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from greenlang_secrets.errors import SecretsError
 
-__all__ = ["CacheKey", "Entry", "Flight", "StaleAge"]
+__all__ = ["CacheKey", "Entry", "Flight", "Glance", "StaleAge"]
 
 V = TypeVar("V")
 
@@ -53,6 +54,25 @@ class Entry(Generic[V]):
     def overtake(self) -> None:
         """Be fresh no more: something newer is there, or may be."""
         self.refresh_at = self.fresh_until = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance(Generic[V]):
+    """What is held of a key, as somebody sees it who only looks.
+
+    Attributes:
+        value: None where an error is remembered.
+        error: a "no" that is remembered for a moment.
+        age: seconds since it was asked for.
+        fresh: whether it would be returned without a load.
+        usable: whether it would be returned, at least while Vault gives no answer.
+    """
+
+    value: V | None
+    error: SecretsError | None
+    age: float
+    fresh: bool
+    usable: bool
 
 
 class StaleAge:

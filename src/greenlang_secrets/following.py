@@ -136,6 +136,11 @@ class Followed:
             self._stale = replace(value, stale=True)
         return self._stale
 
+    @property
+    def error(self) -> SecretsError | None:
+        """Why the last question got no value; None since it got one."""
+        return self._error
+
     def ask(self) -> None:
         """Have it read anew at once: what is known is overtaken."""
         self._overtaken = True
@@ -324,6 +329,15 @@ class Followers:
         """Return whether just this version is held fresh: it was read after it was written."""
         held = self.cache.held_fresh((scope, path, None))
         return held is not None and held.version == version and held.created_at == created_at
+
+    def follows(self, scope: Hashable, path: Hashable) -> bool:
+        """Return whether somebody follows a path."""
+        return (scope, path) in self._followed
+
+    def error_of(self, scope: Hashable, path: Hashable) -> SecretsError | None:
+        """Return why a path that is followed has no newer value; None where nothing is wrong."""
+        followed = self._followed.get((scope, path))
+        return None if followed is None else followed.error
 
     def version_of(self, scope: Hashable, path: Hashable) -> int | None:
         """Return the oldest version that somebody who follows a path was given last; None if nobody

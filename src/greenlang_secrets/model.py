@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal, NoReturn
+from typing import ClassVar, Final, Literal, NoReturn, SupportsIndex
 
 from greenlang_secrets.errors import SecretDeleted
 from greenlang_secrets.sensitive import SecretMap, SecretValue
@@ -91,14 +91,16 @@ class Secret:
         return self.data[key]
 
     # dataclass iteration helpers must not fall back to __getitem__(0), (1), ...
-    __iter__ = None
+    __iter__: ClassVar[None] = None
 
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError("a Secret is not copied or serialised; use .reveal()")
 
     # Refused here and not only by the data inside: a shallow copy would not reach that, and
     # a deep one would leave a half-made Secret, whose repr fails, in the traceback's frames.
-    __reduce_ex__ = _refuse
+    def __reduce_ex__(self, _: SupportsIndex, /) -> NoReturn:
+        self._refuse()
+
     __copy__ = _refuse
     __deepcopy__ = _refuse
 

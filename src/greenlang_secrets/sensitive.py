@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, KeysView, Mapping
-from typing import Final, NoReturn
+from typing import ClassVar, Final, NoReturn, SupportsIndex
 
 __all__ = ["MASK", "SecretMap", "SecretValue"]
 
@@ -40,13 +40,23 @@ class _Guarded:
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError(f"{type(self).__name__} is not copied or serialised; use .reveal()")
 
-    __reduce__ = _refuse
-    __reduce_ex__ = _refuse
-    __getstate__ = _refuse
+    # Written out where `object` has one too: an alias has no declared type, and type checkers
+    # would call every class partially unknown in which such a value stands.
+    def __reduce__(self) -> NoReturn:
+        self._refuse()
+
+    def __reduce_ex__(self, _: SupportsIndex, /) -> NoReturn:
+        self._refuse()
+
+    def __getstate__(self) -> NoReturn:
+        self._refuse()
+
     __copy__ = _refuse
     __deepcopy__ = _refuse
 
-    __iter__ = None  # iterating would spell the value out (or fall back to __getitem__)
+    __iter__: ClassVar[None] = (
+        None  # iterating would spell the value out (or fall back to __getitem__)
+    )
 
 
 class SecretValue(_Guarded):
@@ -71,7 +81,7 @@ class SecretValue(_Guarded):
         return f"SecretValue({MASK!r})"
 
     # Unhashable: a plain hash of a value is a thing to attack with a dictionary.
-    __hash__ = None  # type: ignore[assignment]  # Python's own way to say "unhashable"
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # Python's own way to say "unhashable"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SecretValue):
@@ -145,7 +155,7 @@ class SecretMap(_Guarded):
         return "SecretMap({" + ", ".join(f"{key!r}: {MASK!r}" for key in self._values) + "})"
 
     # Unhashable: a plain hash of a value is a thing to attack with a dictionary.
-    __hash__ = None  # type: ignore[assignment]  # Python's own way to say "unhashable"
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # Python's own way to say "unhashable"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SecretMap):

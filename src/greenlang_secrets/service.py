@@ -79,6 +79,7 @@ class SecretsService(SecretsView):
                 client=client,
                 cache=self.cache,
                 followers=self.followers,
+                leases=self.leases,
                 consumers=self.consumers,
                 tally=self.tally,
                 rotator=self.rotator,
@@ -160,6 +161,7 @@ class SecretsService(SecretsView):
                 ("database", mount, role, static, at),
                 source(role, mount=mount, place=place),
                 secret_type=SecretType.DATABASE,
+                about=at,
             )
 
     async def hold_certificate(

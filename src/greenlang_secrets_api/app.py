@@ -6,18 +6,20 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 import aiohttp
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import ASGIApp, ExceptionHandler
 
 from greenlang_secrets.audit import AuditConfig, AuditLog
 from greenlang_secrets.background import Supervisor
@@ -83,7 +85,7 @@ def create_app(
     endpoints = EndpointTable(
         (*secrets_routes.ENDPOINTS, *rotation_routes.ENDPOINTS, *health_routes.ENDPOINTS)
     )
-    app = Starlette(
+    app = _Application(
         routes=[
             Route("/livez", health_routes.livez),
             Route("/readyz", health_routes.readyz),
@@ -104,6 +106,19 @@ def create_app(
     # `/livez/` would be a 307 to whatever host the caller's `Host` names.
     app.router.redirect_slashes = False
     return app
+
+
+class _Application(Starlette):
+    """Starlette without its outermost layer, which answers errors: `Correlation` answers them all,
+    and a layer is called for each request and for each message of its answer.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        handlers = cast("Mapping[Any, ExceptionHandler]", self.exception_handlers)
+        app: ASGIApp = ExceptionMiddleware(self.router, handlers=handlers)
+        for middleware in reversed(self.user_middleware):
+            app = middleware.cls(app, *middleware.args, **middleware.kwargs)
+        return app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -143,27 +143,18 @@ class Dispatch:
                 )
         body = endpoint.body(document)
         asked.noted.reason = endpoint.reason(body)
-        key = key_of(headers) if endpoint.takes_key else None
-
-        async def work() -> Answer:
-            if record is not None:
-                await record.intent()
-            return await endpoint.handler(call)
-
-        with deadline(changes=endpoint.changes) as until:
-            call = Call(
-                target=asked.target,
-                query=query,
-                headers=headers,
-                state=asked.scope["state"],
-                context=context,
-                noted=asked.noted,
-                gone=partial(_until_gone, asked.receive),
-                deadline=until,
-                document=document,
-                body=body,
-            )
-            return await (work() if key is None else once(call, endpoint.method, key, work))
+        call = Call(
+            target=asked.target,
+            query=query,
+            headers=headers,
+            state=asked.scope["state"],
+            context=context,
+            noted=asked.noted,
+            gone=partial(_until_gone, asked.receive),
+            document=document,
+            body=body,
+        )
+        return endpoint.at_once(call) or await _within_deadline(endpoint, call, record)
 
     def _check_sizes(self, headers: list[Header]) -> None:
         total = 0
@@ -195,6 +186,19 @@ class Dispatch:
                     state["audit_log"], metrics.audit, info, code, problem.status
                 )
             raise
+
+
+async def _within_deadline(endpoint: Endpoint, call: Call, record: AuditedRequest | None) -> Answer:
+    key = key_of(call.headers) if endpoint.takes_key else None
+    with deadline(changes=endpoint.changes) as until:
+        timed = replace(call, deadline=until)
+
+        async def work() -> Answer:
+            if record is not None:
+                await record.intent()
+            return await endpoint.handler(timed)
+
+        return await (work() if key is None else once(timed, endpoint.method, key, work))
 
 
 async def _until_gone(receive: Receive) -> None:

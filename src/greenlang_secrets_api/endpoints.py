@@ -157,6 +157,8 @@ class Endpoint:
         reason: what of the body says why, for the record of the intent already.
         changes: whether it changes something: its intent is recorded before it begins.
         takes_key: whether an `Idempotency-Key` makes a repetition give the first answer.
+        at_once: answers what can be answered without waiting, and so without a deadline, or leaves
+            it to `handler` by None; only for endpoints that neither change anything nor take a body.
     """
 
     kind: Kind
@@ -171,6 +173,7 @@ class Endpoint:
     reason: Callable[[object], str | None] = lambda _: None
     changes: bool = False
     takes_key: bool = False
+    at_once: Callable[[Call], Answer | None] = lambda _: None
 
     @property
     def action(self) -> Action:

@@ -57,6 +57,7 @@ class Metrics:
         )
         Instruments(self.provider)
         self.http = HttpMetrics(self.provider)
+        self._registry.register(self.http)
         self.refusals = RefusalMetrics(self.provider)
         self.audit = AuditMetrics(self.provider)
         self.rotation = RotationDurations(self.provider)

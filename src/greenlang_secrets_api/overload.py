@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -52,6 +52,7 @@ class WorkLimit:
         self._working = 0
         self._waiting = 0
         self._waiting_of: Counter[Hashable] = Counter()
+        self._one = _Work(self)
 
     @property
     def working(self) -> int:
@@ -63,20 +64,13 @@ class WorkLimit:
         """Long polls that have stepped out and wait now."""
         return self._waiting
 
-    @contextmanager
-    def work(self) -> Iterator[None]:
+    def work(self) -> AbstractContextManager[None]:
         """Be one of the requests in work, to the end of the block, however it ends.
 
         Raises:
-            ProblemError: ``overloaded``, at once, when there are enough.
+            ProblemError: ``overloaded``, at the block's beginning, when there are enough.
         """
-        if self._working >= self._most:
-            raise ProblemError("overloaded")
-        self._working += 1
-        try:
-            yield
-        finally:
-            self._working -= 1
+        return self._one
 
     @contextmanager
     def stepped_out(self, draining: Draining | None = None, who: Hashable = None) -> Iterator[bool]:
@@ -113,6 +107,23 @@ class WorkLimit:
                 self._waiting_of[who] -= 1
                 if not self._waiting_of[who]:
                     del self._waiting_of[who]
+
+
+class _Work:
+    """A request in work. There is one of these for all: what is counted is the limit's."""
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, limit: WorkLimit) -> None:
+        self._limit = limit
+
+    def __enter__(self) -> None:
+        if self._limit._working >= self._limit._most:  # noqa: SLF001  a part of it
+            raise ProblemError("overloaded")
+        self._limit._working += 1  # noqa: SLF001  the same
+
+    def __exit__(self, *_: object) -> None:
+        self._limit._working -= 1  # noqa: SLF001  the same
 
 
 @contextmanager

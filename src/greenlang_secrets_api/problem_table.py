@@ -278,6 +278,17 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "The issuer's public keys could not be fetched yet.",
         retryable=True,
     ),
+    "needs_unmet": Problem(
+        500,
+        "Declared needs are not met",
+        "Secrets that the program declares to need are missing, denied or incomplete.",
+    ),
+    "needs_unavailable": Problem(
+        503,
+        "Declared needs cannot be loaded now",
+        "Vault gives no answer about the secrets that the program declares to need.",
+        retryable=True,
+    ),
     "audit_unavailable": Problem(
         503,
         "The audit log cannot be written",

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final, Self
 
 from greenlang_secrets.sensitive import SecretValue
@@ -166,14 +167,20 @@ def _too_much(counted: Sequence[_Counted]) -> ProblemError:
 def _headers(counted: Sequence[_Counted]) -> tuple[Header, ...]:
     if not counted:
         return ()
-    policies = ", ".join(
-        f'"{policy.name}";q={policy.quota};w={policy.window}' for policy, _ in counted
-    )
     limits = ", ".join(
-        f'"{policy.name}";r={taken.remaining};t={_window(policy, taken)}'
-        for policy, taken in counted
+        [
+            f'"{policy.name}";r={taken.remaining};t={_window(policy, taken)}'
+            for policy, taken in counted
+        ]
     )
-    return (_POLICY, policies.encode()), (_LIMIT, limits.encode())
+    return _told(tuple([policy for policy, _ in counted])), (_LIMIT, limits.encode())
+
+
+@lru_cache(maxsize=64)
+def _told(policies: tuple[RatePolicy, ...]) -> Header:
+    """The header that names the policies, of which there are few."""
+    text = ", ".join(f'"{policy.name}";q={policy.quota};w={policy.window}' for policy in policies)
+    return _POLICY, text.encode()
 
 
 def _window(policy: RatePolicy, taken: Taken) -> int:

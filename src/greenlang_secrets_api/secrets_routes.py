@@ -32,6 +32,8 @@ __all__ = ["ENDPOINTS"]
 MAX_PAGE: Final = 100
 _JSON: Final[Header] = (b"content-type", b"application/json")
 _STALE: Final[Header] = (b"x-secret-stale", b"true")
+_PLAIN: Final = frozenset({"tenant"})
+"""Parameters that say where to read, and not what."""
 
 
 async def list_secrets(call: Call) -> Answer:
@@ -70,20 +72,38 @@ async def read(call: Call) -> Answer:
     if known is not None and version is None and known.match(secret.version):
         secret, waited = await changed(call, secret, known)
 
-    call.noted.version = secret.version
-    call.noted.secret_type = secret.type
-    if version is None:  # who pins a version does not follow the secret
-        who = call.acting.principal
-        call.state["service"].consumers.read(
-            call.acting.scope, call.path, principal=who.subject, version=secret.version
-        )
     call.noted.cache = _source(secret, began)
+    _note(call, secret, follows=version is None)  # who pins a version does not follow the secret
     headers = [etag(secret.version), (b"age", b"%d" % secret.age), *waited]
     if secret.stale:
         headers.append(_STALE)
     if known is not None and known.match(secret.version):
         return Answer(304, b"", tuple(headers))
     return json_answer(200, secret_document(call.path, secret, fields), *headers)
+
+
+def read_at_once(call: Call) -> Answer | None:
+    """What `read` answers to a plain request for a secret that is fresh in the cache."""
+    if not call.query.keys() <= _PLAIN or _known(call) is not None:
+        return None
+    secret = call.secrets.cached(call.path)
+    if secret is None:
+        return None
+    call.noted.cache = "hit"
+    _note(call, secret, follows=True)
+    document = secret_document(call.path, secret, None)
+    return json_answer(200, document, etag(secret.version), (b"age", b"%d" % secret.age))
+
+
+def _note(call: Call, secret: Secret, *, follows: bool) -> None:
+    """Note what is given out, and to whom if it is to follow the secret."""
+    call.noted.version = secret.version
+    call.noted.secret_type = secret.type
+    if follows:
+        who = call.acting.principal
+        call.state["service"].consumers.read(
+            call.acting.scope, call.path, principal=who.subject, version=secret.version
+        )
 
 
 async def head(call: Call) -> Answer:
@@ -172,6 +192,7 @@ ENDPOINTS: Final = (
         kind=Kind.SECRET,
         method="GET",
         handler=read,
+        at_once=read_at_once,
         access=(Action.READ,),
         rate=RateClass.READ,
         parameters=scoped("version", "fields", "fresh"),

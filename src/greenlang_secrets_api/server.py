@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import secrets
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Final
 
@@ -62,13 +63,20 @@ class StrictProtocol(HttpToolsProtocol):
 
     _head_size = 0
     _headers_too_large = False
+    _in_head = False
     _head_timer: asyncio.TimerHandle | None = None
 
+    def data_received(self, data: bytes) -> None:
+        """Take octets; a head that they leave open has a clock of its own from then on."""
+        super().data_received(data)
+        if self._in_head and self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._give_up)
+
     def on_message_begin(self) -> None:
-        """Start the clock of a request's head."""
+        """Begin with a request's head."""
         super().on_message_begin()
         self._head_size = 0
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._give_up)
+        self._in_head = True
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the target."""
@@ -138,6 +146,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _stop_clock(self) -> None:
+        self._in_head = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -194,6 +203,9 @@ class ApiServer(uvicorn.Server):
         """Open the application, then listen, then say so."""
         self._draining.tell(self.lifespan.state)
         await super().startup(sockets)
+        # What is there now stays: a full collection that walks it halts all requests meanwhile.
+        gc.collect()
+        gc.freeze()
         if self.started and self._on_ready is not None:
             self._on_ready(self.url)
 
@@ -262,14 +274,17 @@ class ApiServer(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _guarded(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on what is to be answered; the lifespan is opened with care."""
+        if scope["type"] != "lifespan":
+            return self._app(scope, receive, send)
+        return self._opened(scope, receive, send)
+
+    async def _opened(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep a failure to open for `serve`, which says it in one sentence.
 
         Starlette would send it on as a formatted traceback, and uvicorn log that.
         """
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
 
         async def without_traceback(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":

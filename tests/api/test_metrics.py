@@ -290,7 +290,7 @@ async def test_a_scrape_of_much_is_quick_and_has_no_series_more(
     assert (await app.ask("POST", path, [token, JSON], BODY)).status == 201
     assert (await app.ask("GET", path, [token])).status == 200
     cache = app.state["service"].cache
-    [secret] = [each.value for each in cache._entries.values() if each.value is not None]
+    [secret] = [each.value for each in cache._held._entries.values() if each.value is not None]
     while "gl_secrets_rotation_stuck" not in await scrape(app):
         pass
     before = {(each.name, *sorted(each.labels.items())) for each in samples(await scrape(app))}

@@ -32,6 +32,7 @@ from greenlang_secrets.catalogue.grants import RIGHTS
 from greenlang_secrets.catalogue.schema import REVISIONS
 from greenlang_secrets.cli.group import EXIT_CODES, cli
 from greenlang_secrets.development.ready import Running
+from greenlang_secrets.doctor import Cause
 from greenlang_secrets.invalidation import InvalidationConfig
 from greenlang_secrets.rotation.config import RotationConfig
 from greenlang_secrets.rotation.observing import Step
@@ -658,6 +659,11 @@ def exit_codes() -> Rows:
         (str(code), ", ".join(kind.__name__ for kind in kinds))
         for code, kinds in EXIT_CODES.items()
     }
+
+
+def doctor_causes() -> Rows:
+    """What ``doctor`` can name."""
+    return {(cause.value,) for cause in Cause}
 
 
 def ready_file_members() -> Rows:

@@ -20,7 +20,7 @@ _CELL = re.compile(r"(?<!\\)\|")
 
 def pages() -> list[Path]:
     """Return every Markdown page of the project."""
-    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 
 
 @dataclass(frozen=True)

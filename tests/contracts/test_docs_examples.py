@@ -1,4 +1,4 @@
-"""Every example in the documentation runs, or names only what there is."""
+"""Every example in Python that the documentation has runs, and prints what it shows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import inspect
 import io
 import itertools
 import os
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,15 +18,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
-import click
 import pytest
 
 import greenlang_secrets as gs
-from contracts.inventory import PROGRAM, command_tree, routes
 from contracts.markdown import ROOT, Block, blocks, pages
-from greenlang_secrets.cli.group import cli
-from greenlang_secrets.errors import InvalidPath
-from greenlang_secrets_api.targets import is_ours, parse
 
 _numbers = itertools.count(1)
 
@@ -67,9 +60,6 @@ def _of(page: Path) -> list[Block]:
 
 def _tests_something(block: Block) -> bool:
     return "def test_" in block.text
-
-
-# ---------------------------------------------------------------- Python
 
 
 @pytest.fixture
@@ -265,105 +255,3 @@ def test_tests_of_a_page_pass(page: Path, vault_server, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout
     assert f"{len(shown)} passed" in done.stdout
-
-
-# ---------------------------------------------------------------- shell
-
-
-def unknown(text: str) -> list[str]:
-    """Return what the shell blocks of a page name that does not exist."""
-    complaints = []
-    for block in blocks(text):
-        if block.language == "sh":
-            for line in block.text.replace("\\\n", " ").splitlines():
-                complaints += _unknown_in(shlex.split(line, comments=True))
-    return complaints
-
-
-def _unknown_in(words: list[str]) -> Iterator[str]:
-    match words:
-        case ["make", *rest]:
-            yield from _unknown_make(rest)
-        case [program, *rest] if program == PROGRAM:
-            yield from _unknown_options(rest)
-        case ["curl", *rest]:
-            yield from (f"address {word}" for word in rest if _is_unknown_address(word))
-        case [] | [".", *_]:
-            return
-        case _:
-            yield f"program {words[0]}"
-
-
-def _unknown_make(words: list[str]) -> Iterator[str]:
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    for word in words:
-        if word.startswith("ARGS="):
-            if words[0] == "dev":
-                yield from _unknown_options(["dev", *shlex.split(word[5:])])
-        elif word not in targets:
-            yield f"make {word}"
-
-
-def _unknown_options(words: list[str]) -> Iterator[str]:
-    tree: dict[str, click.Command] = dict(command_tree(cli))
-    command = tree.get(f"{PROGRAM} {words[0]}")
-    if command is None:
-        yield f"command {words[0]}"
-        return
-    while isinstance(command, click.Group):
-        if command.invoke_without_command and len(words) == 1:
-            break
-        words = [" ".join(words[:2]), *words[2:]]
-        command = tree.get(f"{PROGRAM} {words[0]}")
-        if command is None:
-            yield f"command {words[0]}"
-            return
-    options = {option for parameter in command.params for option in parameter.opts}
-    for word in words[1:]:
-        if word.startswith("--") and word not in options:
-            yield f"option {words[0]} {word}"
-
-
-def _is_unknown_address(word: str) -> bool:
-    if not word.startswith("http"):
-        return False
-    path = urlsplit(word).path
-    if not is_ours(path.encode()):
-        return (path,) not in routes()
-    try:
-        parse(path.encode())
-    except InvalidPath:
-        return True
-    return False
-
-
-@pytest.mark.parametrize("page", _pages_with("sh"), ids=_relative)
-def test_shell_of_a_page_names_what_there_is(page: Path) -> None:
-    """Targets of make, commands, options and addresses in a page exist."""
-    assert unknown(page.read_text("utf-8")) == []
-
-
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        ("make fly", "make fly"),
-        ('make dev ARGS="--fly"', "option dev --fly"),
-        ("greenlang-secrets fly", "command fly"),
-        ("greenlang-secrets catalogue fly", "command catalogue fly"),
-        ("greenlang-secrets get a --fly", "option get --fly"),
-        ("greenlang-secrets audit fly", "command audit fly"),
-        ("greenlang-secrets audit tail --fly", "option audit tail --fly"),
-        ("greenlang-secrets rotation schedule fly", "command rotation schedule fly"),
-        ("greenlang-secrets rotation schedule set --fly", "option rotation schedule set --fly"),
-        ("curl http://127.0.0.1:8750/fly", "address http://127.0.0.1:8750/fly"),
-        (
-            "curl http://127.0.0.1:8750/api/v1/secrets/a//b",
-            "address http://127.0.0.1:8750/api/v1/secrets/a//b",
-        ),
-        ("docker run x", "program docker"),
-    ],
-)
-def test_what_is_not_there_is_found(line: str, complaint: str) -> None:
-    """The control: a target, command, option, address or program that is not there is told."""
-    assert unknown(f"```sh\n{line}\n```\n") == [complaint]

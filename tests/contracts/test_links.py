@@ -18,7 +18,11 @@ _NAMED_LINK = re.compile(r"\[`(test_\w+)`\]\((tests/[^)]+)\)")
 _FILE = re.compile(r"`((?:src|tests|docs|benchmarks)/[\w./-]*[\w/])`")
 _VARIABLE = re.compile(r"\b(GREENLANG_SECRETS_[A-Z_]+[A-Z]|VAULT_[A-Z_]+[A-Z])\b")
 
-ELSEWHERE = {"GREENLANG_SECRETS_DEV_DIR", "GREENLANG_SECRETS_TEST_POSTGRES_URL"}
+ELSEWHERE = {
+    "GREENLANG_SECRETS_DEV_DIR",
+    "GREENLANG_SECRETS_FILES",
+    "GREENLANG_SECRETS_TEST_POSTGRES_URL",
+}
 """Variables of the command line and the pytest plugin, which have pages of their own."""
 
 _SIZE = re.compile(r'environ\.get\("(GREENLANG_SECRETS_TEST_[A-Z_]+)"')

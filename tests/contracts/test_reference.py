@@ -11,8 +11,9 @@ import pytest
 
 import greenlang_secrets as gs
 import greenlang_secrets_api as api
-from contracts import inventory
+from contracts import inventory, inventory_values
 from contracts.markdown import ROOT, rows, section
+from greenlang_secrets_api.openapi import REQUEST_HEADERS
 
 Row = tuple[str, ...]
 
@@ -79,9 +80,15 @@ CHECKS = [
     Check("python-api", "Names", (0,), inventory.public_names),
     Check("python-api", "SecretsView", (0,), inventory.view_methods),
     Check("python-api", "SecretsService", (0,), inventory.service_methods),
+    Check("python-api", "Integrations", (0,), inventory_values.integration_names),
+    Check("python-api", "The service as a library", (0,), inventory_values.service_names),
+    Check("rotation", "Settings", (0, 1), inventory_values.rotation_settings),
+    Check("rotation", "States", (0,), inventory_values.rotation_states),
+    Check("rotation", "Why a step fails", (0,), inventory_values.rotation_reasons),
     Check("rest", "Endpoints", (0, 1, 2, 3), inventory.endpoints),
     Check("rest", "Query parameters", (0, 1, 2), inventory.parameters),
     Check("rest", "Outside the prefix", (0,), inventory.routes),
+    Check("rest", "Headers of answers", (0,), inventory_values.answer_headers),
     Check("rest", "Problems", (0, 1, 2, 3), inventory.problems),
     Check("rest", "Limits", (0, 1), inventory.request_limits),
     Check("rest", "Rate limits", (0, 2), inventory.rate_limits),
@@ -89,12 +96,14 @@ CHECKS = [
     Check("testing", "Names", (0,), inventory.testing_names),
     Check("testing", "Variables", (0,), inventory.testing_variables),
     Check("audit", "A record", (0,), inventory.record_members),
+    Check("audit", "Values", (0, 1), inventory_values.audit_values),
     Check("audit", "What verification finds", (0,), inventory.audit_flaws),
     Check("audit", "What the log says of itself", (0,), inventory.audit_notices),
     Check("audit", "In the service's own log", (0,), inventory.audit_log_lines),
     Check("cli", "Commands", (0,), inventory.commands),
     Check("cli", "Options and arguments", (0, 1), inventory.command_parameters),
     Check("cli", "Exit codes", (0, 1), inventory.exit_codes),
+    Check("cli", "What doctor finds", (0,), inventory.doctor_causes),
     Check("cli", "The ready file", (0,), inventory.ready_file_members),
 ]
 
@@ -160,6 +169,23 @@ def _with_row(text: str, heading: str, row: str) -> str:
 def test_every_variable_of_the_source_is_read_and_the_other_way_round() -> None:
     """What the code is seen to read is what its source names, so no table rests on a guess."""
     assert inventory.variables_read() == inventory.variables_in_source()
+
+
+def headers_of_requests(text: str) -> set[str]:
+    """Return the headers that the page of REST has for requests, without their examples."""
+    return {row[0].partition(" ")[0].rstrip(":") for row in rows(section(text, "Preconditions"))}
+
+
+def test_headers_of_requests_are_those_of_the_document() -> None:
+    """The page has each header that a request may carry, beside `Accept`, and no other."""
+    text = (ROOT / "docs/reference/rest.md").read_text("utf-8")
+    described = {str(header["name"]) for header in REQUEST_HEADERS.values()}
+
+    assert headers_of_requests(text) == described | {"Accept"}
+    assert headers_of_requests(text.replace("| `If-Match`", "| `If-Fly`")) - described == {
+        "Accept",
+        "If-Fly",
+    }
 
 
 SERVICE = {

@@ -15,7 +15,7 @@ import pytest
 from contracts.exported import complaints
 from contracts.markdown import ROOT, blocks, prose, section
 from contracts.rules import FOLDER, names
-from contracts.test_docs_examples import unknown
+from contracts.shell import unknown
 from contracts.test_links import broken
 from contracts.test_tree import two_sentences
 from observability.tools import tool

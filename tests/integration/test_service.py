@@ -34,6 +34,26 @@ async def test_200_concurrent_gets_of_a_cold_path_are_one_request(secrets, vault
     ]
 
 
+async def test_cached_gives_what_is_held_and_asks_nobody(secrets, vault_server):
+    """Without waiting there is the held value, counted as a hit, or None: cold, written since, or
+    not the caller's to read.
+    """
+    await secrets.create("x", {"k": "v"})
+    mark = await vault_server.audit_mark()
+
+    assert secrets.cached("x") is None
+    held = await secrets.get("x")
+    hits = secrets.cache.stats().hits
+    assert secrets.cached("x") is held
+    assert secrets.cache.stats().hits == hits + 1
+    nobody = secrets.scoped(gs.TenantContext(principal=caller(), scope=gs.PLATFORM))
+    assert nobody.cached("x") is None
+    assert len(await vault_server.audit_requests(mark)) == 1
+
+    await secrets.put("x", {"k": "w"})
+    assert secrets.cached("x") is None
+
+
 async def test_second_read_makes_no_request(secrets, vault_server):
     """A fresh value is answered from memory."""
     await secrets.create("x", {"k": "v"})

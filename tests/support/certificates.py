@@ -21,8 +21,10 @@ class Pem:
     key: Path
 
 
-def self_signed(folder: Path, name: str) -> Pem:
-    """Make a certificate in `folder`."""
+def self_signed(folder: Path, name: str, *, lives: dt.timedelta = dt.timedelta(hours=1)) -> Pem:
+    """Make a certificate in `folder`, valid from a day ago until `lives` from now, which may have
+    passed.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -32,8 +34,8 @@ def self_signed(folder: Path, name: str) -> Pem:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + lives)
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
             critical=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,12 @@ import asyncpg
 
 from greenlang_secrets.credentials import DatabaseCredentials
 from support.mounts import mounted
+
+CUT_OFF = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'",
+    'DROP ROLE IF EXISTS "{{name}}"',
+)
+"""Statements by which an account's end is the end of its connections."""
 
 _LOGIN = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
 
@@ -32,13 +38,18 @@ class DatabaseEngine:
             'path "sys/leases/revoke" { capabilities = ["update"] }\n'
         )
 
-    async def role(self, *, ttl: str, max_ttl: str, name: str = "app") -> None:
-        """Make a role whose accounts may only log in."""
+    async def role(
+        self, *, ttl: str, max_ttl: str, name: str = "app", at_end: Sequence[str] = ()
+    ) -> None:
+        """Make a role whose accounts may only log in; `at_end` are the statements that end one,
+        instead of the plugin's own.
+        """
         await self.write(
             f"roles/{name}",
             {
                 "db_name": "pg",
                 "creation_statements": [_LOGIN],
+                "revocation_statements": list(at_end),
                 "default_ttl": ttl,
                 "max_ttl": max_ttl,
             },

@@ -256,7 +256,7 @@ class Operator:
 
     def _contents(self, external_secret: Manifest, template: str) -> str:
         """A template of the operator as one of the agent."""
-        text = _ACTION.sub(lambda action: _SPRIG.sub(r"| sprig_\1", action[0]), template)
+        text = _ACTION.sub(lambda action: _as_agents(action[0]), template)
         generator = self.generator(external_secret)
         if generator is not None:
             spec = generator["spec"]
@@ -279,6 +279,11 @@ class Operator:
             path = self._path(external_secret, remote["key"])
             text = _within(f'secret "{path}"', taken)
         return text
+
+
+def _as_agents(action: str) -> str:
+    """An action with the functions of sprig by the agent's names."""
+    return _SPRIG.sub(r"| sprig_\1", action).replace("{{ fail ", "{{ sprig_fail ")
 
 
 def _within(dot: str, text: str) -> str:

@@ -21,9 +21,11 @@ class Load:
 
 @asynccontextmanager
 async def under_load(
-    query: Callable[[], Awaitable[str]], *, workers: int = 6
+    query: Callable[[], Awaitable[str]], *, workers: int = 6, pause: float = 0.0
 ) -> AsyncIterator[Load]:
-    """Have `workers` call `query`, one query after another, until the end of the block."""
+    """Have `workers` call `query`, one query after another, until the end of the block; `pause`
+    seconds between two of them leave the machine to others.
+    """
     load, stop = Load(), asyncio.Event()
 
     async def work() -> None:
@@ -36,6 +38,7 @@ async def under_load(
             else:
                 load.answered += 1
                 load.users.add(user)
+                await asyncio.sleep(pause)
 
     tasks = [asyncio.create_task(work()) for _ in range(workers)]
     try:

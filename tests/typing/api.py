@@ -68,6 +68,7 @@ async def reading(secrets: gs.SecretsService) -> None:
     await secrets.get("a", fresh=True)
 
     assert_type(await secrets.get_or_none("a"), gs.Secret | None)
+    assert_type(await secrets.explain("a"), gs.Explanation)
     assert_type(await secrets.get_many(["a", "b"]), dict[str, gs.Secret])
     assert_type(await secrets.metadata("a"), gs.SecretMetadata)
     assert_type(await secrets.versions("a"), tuple[gs.SecretVersion, ...])
@@ -98,6 +99,40 @@ async def reading_by_type(secrets: gs.SecretsService, view: gs.SecretsView) -> N
     await secrets.get_typed("a", gs.SecretType.API_KEY)  # type: ignore[call-overload]  # a class
     assert (await secrets.get_typed("a")).value  # type: ignore[union-attr]  # of which class?
     gs.DatabaseCredentials(username="u", password="p")  # type: ignore[arg-type]  # it shows itself
+
+
+class Declared(gs.Needs):
+    """What a program reads."""
+
+    database: gs.DatabaseCredentials = gs.need("a", gs.DatabaseCredentials)
+    key: gs.SecretValue = gs.need("b", field="key")
+    limits: gs.Secret = gs.need("c")
+    bare = gs.need("d", gs.ApiKey)
+    wrong: gs.ApiKey = gs.need("d")  # type: ignore[assignment]  # a Secret, without its class
+    other: gs.Secret = gs.need("b", field="key")  # type: ignore[assignment]  # a value
+    both: gs.ApiKey = gs.need("b", gs.ApiKey, field="key")  # type: ignore[call-overload]  # which?
+
+
+async def declaring(secrets: gs.SecretsService, view: gs.SecretsView) -> None:
+    """Needs have the types that they are declared with, loaded or held."""
+    needs = await Declared.load(view)
+    assert_type(needs, Declared)
+    assert_type(needs.database, gs.DatabaseCredentials)
+    assert_type(needs.key.reveal(), str)
+    assert_type(needs.limits["a"], gs.SecretValue)
+    assert_type(needs.bare, gs.ApiKey)
+    async with Declared.hold(secrets) as held:
+        assert_type(held, Declared)
+        assert_type(held.key, gs.SecretValue)
+    assert_type(view.as_typed(needs.limits, gs.ServiceToken), gs.ServiceToken)
+
+    class One(gs.Needs):
+        key: gs.SecretValue = gs.need("b", field="key")
+
+    One(key=gs.SecretValue("a"))
+    One(key="a")  # type: ignore[arg-type]  # it shows itself
+    One()  # type: ignore[call-arg]  # a value for each need
+    needs.key = gs.SecretValue("b")  # type: ignore[misc]  # loaded, not set
 
 
 async def encrypting(secrets: gs.SecretsService, view: gs.SecretsView) -> None:
@@ -312,3 +347,8 @@ def handling(client: gs.VaultClient) -> list[RotationHandler]:
             TransitKeyRotation,
         )
     ]
+
+
+def a_name_that_is_not_there() -> object:
+    """Is an error of the type checker too, although names are looked up when asked for."""
+    return gs.SecretService  # type: ignore[attr-defined]

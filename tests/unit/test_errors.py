@@ -27,6 +27,8 @@ from greenlang_secrets.errors import (
     InvalidTenant,
     InvalidVersion,
     LeaseExpired,
+    NeedsUnavailable,
+    NeedsUnmet,
     NotRenewable,
     NotRotatable,
     ObjectExists,
@@ -93,6 +95,8 @@ CODES: dict[type[SecretsError], tuple[str, bool]] = {
     WrappingTokenUsed: ("wrapping_token_used", False),
     WrappingTokenForeign: ("wrapping_token_foreign", False),
     PreconditionRequired: ("precondition_required", False),
+    NeedsUnmet: ("needs_unmet", False),
+    NeedsUnavailable: ("needs_unavailable", True),
     NotRotatable: ("not_rotatable", False),
     RotationInProgress: ("rotation_in_progress", False),
     OverlapInProgress: ("overlap_in_progress", False),
@@ -161,6 +165,8 @@ SAMPLES: list[SecretsError] = [
     AuditUnavailable(),
     CatalogueUnavailable(),
     OutcomeUnknown(path="a/b"),
+    NeedsUnmet({"one": SecretNotFound(path="a/b"), "two": AccessDenied(path="c")}, declared=3),
+    NeedsUnavailable({"one": VaultUnavailable("sealed", path="a/b")}, declared=1),
 ]
 
 

@@ -1,8 +1,8 @@
 """`AuditLog`: events become durable records, in groups, before anybody is told.
 
-One thread of its own writes; the event loop only hands over and waits. A batch is what was
-handed over while the one before was being synced, so nothing waits for a timer: alone, a record
-costs one append and one `fdatasync`, and under load a hundred records share them.
+One thread of its own writes; the loop hands over, what one turn brings at its end, and waits. A
+batch is what was handed over while the one before was being synced, so nothing waits for a timer:
+alone, a record costs one append and one `fdatasync`, and under load a hundred records share them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import errno
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -68,16 +69,14 @@ class AuditStats:
     free: float
 
 
-class _Order(Enum):
-    WAKE = auto()
-    REOPEN = auto()
-    STOP = auto()
+_Order = Enum("_Order", ["WAKE", "REOPEN", "STOP"])
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
     members: Sequence[bytes]
     told: asyncio.Future[None]
+    until: float  # by the loop's clock
 
 
 class AuditLog:
@@ -86,8 +85,11 @@ class AuditLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[_Waiting | _Order] = SimpleQueue()
-        self._next: _Waiting | _Order | None = None  # taken from the queue, for the next batch
+        self._queue: SimpleQueue[Sequence[_Waiting] | _Order] = SimpleQueue()
+        self._next: Sequence[_Waiting] | _Order | None = None  # taken, for the next batch
+        self._turn: list[_Waiting] = []  # not yet handed over
+        self._in_order: deque[_Waiting] = deque()  # by when they are given up
+        self._patience: asyncio.TimerHandle | None = None
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="audit-log", daemon=True)
@@ -149,20 +151,47 @@ class AuditLog:
         """
         if not events:
             return
-        waiting = _Waiting([members_of(event) for event in events], self._loop.create_future())
+        until = self._loop.time() + WRITE_WITHIN
+        waiting = _Waiting([members_of(each) for each in events], self._loop.create_future(), until)
         full = self._waiting >= MOST_WAITING
         if self._key is None or self._closed or full or self._ended.done():
             self._failures += 1
             raise AuditUnavailable
         self._waiting += len(events)
-        self._queue.put(waiting)
-        try:
-            async with asyncio.timeout(WRITE_WITHIN):
-                await waiting.told
-        except TimeoutError:
-            self._failures += 1
-            self._last_error = "slow"
-            raise AuditUnavailable from None
+        if not self._turn:
+            self._loop.call_soon(self._hand_over)
+        self._turn.append(waiting)
+        self._in_order.append(waiting)
+        if self._patience is None:
+            self._patience = self._loop.call_at(waiting.until, self._give_up)
+        await waiting.told
+
+    def _hand_over(self) -> None:
+        turn, self._turn = self._turn, []
+        part, records = list[_Waiting](), 0
+        for waiting in turn:
+            if part and records + len(waiting.members) > MOST_IN_BATCH:
+                self._queue.put(part)
+                part, records = [], 0
+            part.append(waiting)
+            records += len(waiting.members)
+        if part:
+            self._queue.put(part)
+
+    def _give_up(self) -> None:
+        """Tell those who waited too long; one timer for all, since all wait equally long."""
+        self._patience = None
+        now = self._loop.time()
+        while self._in_order:
+            first = self._in_order[0]
+            if not first.told.done():
+                if first.until > now:
+                    self._patience = self._loop.call_at(first.until, self._give_up)
+                    return
+                self._failures += 1
+                self._last_error = "slow"
+                first.told.set_exception(AuditUnavailable())
+            self._in_order.popleft()
 
     @property
     def failures(self) -> int:
@@ -181,7 +210,7 @@ class AuditLog:
         goes to the old file, what comes after to the new one. If that cannot be used, the old
         one is, and each batch tries anew.
         """
-        self._queue.put(_Order.REOPEN)
+        self._call(self._queue.put, _Order.REOPEN)  # behind what this turn hands over
 
     @property
     def stats(self) -> AuditStats:
@@ -205,6 +234,7 @@ class AuditLog:
         """
         if not self._closed:
             self._closed = True
+            self._hand_over()
             self._queue.put(_Order.STOP)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_WITHIN):
@@ -252,12 +282,13 @@ class AuditLog:
         self._next = None
         while True:
             match item:
-                case _Waiting():
-                    if batch and records + len(item.members) > MOST_IN_BATCH:
+                case list():
+                    size = sum(len(waiting.members) for waiting in item)
+                    if batch and records + size > MOST_IN_BATCH:
                         self._next = item
                         return batch
-                    batch.append(item)
-                    records += len(item.members)
+                    batch += item
+                    records += size
                 case _ if batch:  # an order holds for what comes after it
                     self._next = item
                     return batch
@@ -335,6 +366,8 @@ class AuditLog:
             if not waiting.told.done():  # else it was cancelled, or told "too slow"
                 self._failures += not durable
                 _settle(waiting.told, None if durable else AuditUnavailable())
+        while self._in_order and self._in_order[0].told.done():
+            self._in_order.popleft()
 
 
 def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:

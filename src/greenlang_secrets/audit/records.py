@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final, NoReturn
 
 from greenlang_secrets.audit.event import AuditEvent, AuditPhase, AuditResult
@@ -148,10 +149,8 @@ def members_of(event: AuditEvent) -> bytes:
     """
     at = event.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     members: dict[str, object] = {"id": event.id, "at": at, "operation_id": event.operation_id}
-    for name in _EVENT_MEMBERS:
-        value = getattr(event, name)
-        if value is not None:
-            members[name] = value
+    said = zip(_EVENT_MEMBERS, _said(event), strict=True)
+    members |= {name: value for name, value in said if value is not None}
     if event.seconds is not None:
         members["seconds"] = round(event.seconds, 6)
     octets = _json.encode(members)[1:-1].encode("ascii")
@@ -178,21 +177,23 @@ def parse(line: bytes) -> Record:
             that is there twice, no HMAC at its end.
     """
     members = object_of(line)
-    try:
-        chain = {
-            name: _checked(members, name, check, required=True)
-            for name, check in _CHAIN_MEMBERS.items()
-        }
-        event = {
-            name: value
-            for name, check in _CHECKS.items()
-            if (value := _checked(members, name, check, required=name in _REQUIRED)) is not None
-        }
-    except KeyError as error:
-        raise RecordError(f"the member {error.args[0]} is missing or not as it must be") from None
-    if len(members) != len(chain) + len(event):
-        raise RecordError("it has a member that no record has")
-    return Record(event=AuditEvent(**event), **chain)
+    if not members.keys() >= _REQUIRED:
+        missing = next(name for name in _MEMBERS if name in _REQUIRED and name not in members)
+        raise _wrong(missing)
+    for name, value in members.items():
+        check = _MEMBERS.get(name)
+        if check is None:
+            raise RecordError("it has a member that no record has")
+        checked = check(value)
+        if checked is None:
+            raise _wrong(name)
+        members[name] = checked
+    seq, chain, key, prev, seal = (members.pop(name) for name in _CHAIN_MEMBERS)
+    return Record(event=AuditEvent(**members), seq=seq, chain=chain, key=key, prev=prev, hmac=seal)
+
+
+def _wrong(name: str) -> RecordError:
+    return RecordError(f"the member {name} is missing or not as it must be")
 
 
 def object_of(line: bytes) -> dict[str, Any]:
@@ -233,18 +234,6 @@ _decode: Final[Callable[[str], Any]] = json.JSONDecoder(
 
 
 _Check = Callable[[Any], Any]
-
-
-def _checked(members: dict[str, Any], name: str, check: _Check, *, required: bool) -> Any:
-    """Return a member as an event holds it; None if it is not there and need not be."""
-    if name not in members:
-        if required:
-            raise KeyError(name)
-        return None
-    value = check(members[name])
-    if value is None:
-        raise KeyError(name)
-    return value
 
 
 def _text(value: Any) -> str | None:
@@ -311,5 +300,9 @@ _CHECKS: Final[dict[str, _Check]] = {
     "reason": _text,
 }
 
-_REQUIRED: Final = frozenset({"id", "at", "operation_id", "action", "phase", "result"})
+_MEMBERS: Final[dict[str, _Check]] = {**_CHAIN_MEMBERS, **_CHECKS}
+_REQUIRED: Final = frozenset(
+    {*_CHAIN_MEMBERS, "id", "at", "operation_id", "action", "phase", "result"}
+)
 _EVENT_MEMBERS: Final = tuple(name for name in _CHECKS if name not in {"id", "at", "operation_id"})
+_said: Final = attrgetter(*_EVENT_MEMBERS)

@@ -7,11 +7,12 @@ cut and went on is what the copy is there to show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final, cast
 
 from sqlalchemy import String, literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
@@ -45,6 +46,19 @@ _MEMBERS: Final = (
     *("path", "version", "status", "code", "seconds", "cache", "request_id", "trace_id"),
     *("source_address", "reason"),
 )
+
+_members: Final = attrgetter(*_MEMBERS)
+
+_INSERT_SQLITE: Final = (
+    f"INSERT INTO {audit_events.name} ({', '.join(audit_events.columns.keys())})"  # noqa: S608
+    f" VALUES ({', '.join('?' for _ in audit_events.columns)})"
+    " ON CONFLICT (id) DO NOTHING"
+)
+_DIALECT: Final = sqlite.dialect()
+_moment_to_sqlite: Final = cast(
+    "Callable[[datetime], str]", Moment().dialect_impl(_DIALECT).bind_processor(_DIALECT)
+)
+_columns: Final = itemgetter(*audit_events.columns.keys())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +127,8 @@ class AuditCopy:
             by_tenant = sorted(records, key=lambda record: tenant_id_of(_scope(record.event)))
             for scope, group in groupby(by_tenant, key=lambda record: _scope(record.event)):
                 await transaction.enter(scope)
-                statement = (
-                    self._insert(audit_events)
-                    .on_conflict_do_nothing(index_elements=[audit_events.c.id])
-                    .returning(audit_events.c.id)
-                )
                 rows = [self._row(transaction.tenant_id, record) for record in group]
-                new += len((await transaction.execute(statement, rows)).all())
+                new += await self._add(transaction, rows)
             if reached is not None:
                 await self._note(transaction, reached)
             return new
@@ -177,6 +186,22 @@ class AuditCopy:
         """Remove records whose retention is over, of all tenants; return how many those were."""
         return await purge_expired(self._database, audit_events)
 
+    async def _add(self, transaction: Transaction, rows: Sequence[dict[str, Any]]) -> int:
+        """Insert what is not there yet, and return how many rows that were.
+
+        PostgreSQL gets them in one statement. To SQLite they go as the driver takes them: every
+        request that is answered is a row, and making SQLAlchemy's statement of them took longer
+        than anything that the database does.
+        """
+        if transaction.kind == "sqlite":
+            return await transaction.execute_many(_INSERT_SQLITE, [_sqlite(row) for row in rows])
+        statement = (
+            self._insert(audit_events)
+            .on_conflict_do_nothing(index_elements=[audit_events.c.id])
+            .returning(audit_events.c.id)
+        )
+        return len((await transaction.execute(statement, rows)).all())
+
     async def _note(self, transaction: Transaction, reached: Reached) -> None:
         statement = self._insert(audit_chains).values(
             chain=reached.position.chain,
@@ -197,20 +222,21 @@ class AuditCopy:
         )
 
     def _row(self, tenant_id: str, record: Record) -> dict[str, Any]:
-        members = {name: getattr(record.event, name) for name in _MEMBERS}
-        texts = {
-            name: storable(value)[: _LENGTHS.get(name)]
-            for name, value in members.items()
-            if isinstance(value, str)
-        }
-        return {
-            **members,
-            **texts,
-            "chain": record.chain,
-            "seq": record.seq,
-            "tenant_id": tenant_id,
-            "expires_at": record.event.at + self._retention,
-        }
+        row: dict[str, Any] = {}
+        for name, value in zip(_MEMBERS, _members(record.event), strict=True):
+            row[name] = storable(value)[: _LENGTHS.get(name)] if isinstance(value, str) else value
+        row["chain"] = record.chain
+        row["seq"] = record.seq
+        row["tenant_id"] = tenant_id
+        row["expires_at"] = record.event.at + self._retention
+        return row
+
+
+def _sqlite(row: dict[str, Any]) -> tuple[Any, ...]:
+    """The row as SQLite's driver takes it, in the order of the table's columns."""
+    for name in ("at", "expires_at"):
+        row[name] = _moment_to_sqlite(row[name])
+    return cast("tuple[Any, ...]", _columns(row))
 
 
 def _scope(event: AuditEvent) -> Scope:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,16 @@ class Transaction:
     async def execute(self, statement: Executable, rows: Any = None) -> CursorResult[Any]:
         """Run one statement, once or for each of `rows`; its result is in memory."""
         return await self._connection.execute(statement, rows)
+
+    async def execute_many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Run one statement in the driver's own words for each of `rows`, whose values are the
+        driver's own as well; return how many rows were changed. For SQLite alone.
+        """
+        changes = select(func.total_changes())
+        before: int = (await self._connection.execute(changes)).scalar_one()
+        await self._connection.exec_driver_sql(statement, list(rows))
+        after: int = (await self._connection.execute(changes)).scalar_one()
+        return after - before
 
     def now(self, plus: timedelta = timedelta()) -> ColumnElement[datetime]:
         """Return this moment, by the database's clock: replicas' own may differ.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio.to_thread
 
-from greenlang_secrets.check import images, literals, metrics, refresh
+from greenlang_secrets.check import declared, images, literals, metrics, refresh
 from greenlang_secrets.check.asking import Server, asked
 from greenlang_secrets.check.documents import Document, NotYaml, documents
 from greenlang_secrets.check.findings import Finding, Place
@@ -19,6 +19,7 @@ from greenlang_secrets.check.policies import NotAPolicy, Policy, parse
 from greenlang_secrets.check.tree import Tree, unknown_paths
 from greenlang_secrets.config import Environment
 from greenlang_secrets.errors import ConfigurationError
+from greenlang_secrets.needs import Needs
 from greenlang_secrets.testing import OpenBaoServer
 
 __all__ = ["Checked", "Options", "check"]
@@ -38,6 +39,7 @@ class Options:
         metrics: the names that are exported; None does not ask.
         server: a server to ask; None starts one.
         kv_mount: what ``${kv_mount}`` in a policy stands for.
+        needs: classes that files are printed from, by their names as ``MODULE:CLASS``.
     """
 
     paths: Sequence[Path]
@@ -48,6 +50,7 @@ class Options:
     metrics: frozenset[str] | None = None
     server: Server | None = None
     kv_mount: str = "secret"
+    needs: Mapping[str, type[Needs]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +77,15 @@ class _Files:
     policies: list[Policy] = field(default_factory=list)
     roles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     read: list[Path] = field(default_factory=list)
+    texts: dict[Path, str] = field(default_factory=dict)
 
 
 async def check(options: Options) -> Checked:
     """Check manifests against policies, roles, secrets and metrics.
 
     Raises:
-        ConfigurationError: a path does not exist, or there is nothing to check in it.
+        ConfigurationError: a path does not exist, or there is nothing to check in it, or no file
+            is printed from a class of `needs`.
         ServerError: the server does not start.
         AccessDenied: the given server's token may not write policies or make tokens.
     """
@@ -104,7 +109,9 @@ async def check(options: Options) -> Checked:
         for document in files.documents:
             found += metrics.unknown_metrics(document, known)
     if options.tree is not None:
-        found += unknown_paths(asks, options.tree)
+        own = declared.reads(files.texts, options.needs)
+        found += unknown_paths([*asks, *own], options.tree)
+    found += declared.differences(files.texts, options.needs)
     found += unexplained(files.policies)
     found += unused(asks, roles, files.policies)
     if asks or files.policies:
@@ -167,7 +174,8 @@ def _read_file(file: Path, files: _Files, policies: list[Path]) -> None:
 
 def _read_policy(file: Path, files: _Files) -> None:
     try:
-        files.policies.append(parse(file, file.read_text("utf-8")))
+        files.texts[file] = file.read_text("utf-8")
+        files.policies.append(parse(file, files.texts[file]))
     except UnicodeDecodeError:
         files.found.append(_invalid(file, 1, "is no text in UTF-8"))
     except NotAPolicy as error:
@@ -177,7 +185,8 @@ def _read_policy(file: Path, files: _Files) -> None:
 def _read_manifest(file: Path, files: _Files) -> None:
     files.read.append(file)
     try:
-        found = list(documents(file, file.read_text("utf-8")))
+        files.texts[file] = file.read_text("utf-8")
+        found = list(documents(file, files.texts[file]))
     except UnicodeDecodeError:
         files.found.append(_invalid(file, 1, "is no text in UTF-8"))
         return

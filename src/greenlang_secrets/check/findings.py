@@ -10,6 +10,8 @@ __all__ = ["Finding", "Place", "Rule"]
 
 Rule = Literal[
     "invalid_file",
+    "needs_differ",
+    "needs_unchecked",
     "secret_literal",
     "slow_refresh",
     "unexplained_wildcard",

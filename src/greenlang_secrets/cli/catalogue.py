@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ import click
 
 from greenlang_secrets.cli.input import read_file
 from greenlang_secrets.cli.output import json_option, pairs, show, table
+from greenlang_secrets.cli.progress import counting
 from greenlang_secrets.config import Environment
 from greenlang_secrets.errors import CatalogueUnavailable, ConfigurationError
 from greenlang_secrets.paths import PLATFORM, Scope, Tenant, TenantId
@@ -105,7 +105,7 @@ def rebuild(*, tenants: tuple[str, ...], everything: bool, as_json: bool) -> Non
     if tenants and everything:
         raise click.UsageError("Give --tenant or --all, not both.")
     named = [Tenant(TenantId(tenant)) for tenant in tenants]
-    with installed(), _progress(quiet=as_json) as on_progress:
+    with installed(), counting(quiet=as_json) as on_progress:
         done = asyncio.run(_rebuild(named, everything=everything, on_progress=on_progress))
     items = [
         {
@@ -201,27 +201,6 @@ def _config(url_file: str | None) -> CatalogueConfig:
         return CatalogueConfig.from_env()
     where = Environment.parse(Settings(os.environ).text("ENVIRONMENT") or "development")
     return CatalogueConfig.of(read_file(url_file).strip(), environment=where, from_file=True)
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int], None]]:
-    """Show how far it is, on a terminal only."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _name, _count: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, Any] = {}
-
-        def on_progress(name: str, count: int) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=None)
-            progress.update(tasks[name], completed=count)
-
-        yield on_progress
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from greenlang_secrets.cli.input import read_file
+from greenlang_secrets.cli.needs import found
 from greenlang_secrets.cli.output import json_option, show, table
 from greenlang_secrets.config import Environment
 from greenlang_secrets.errors import ConfigurationError
@@ -40,6 +41,7 @@ _SCRAPE_SECONDS: Final = 10.0
     help="Whose refresh holds for all; by default the folder's.",
 )
 @click.option("--kv-mount", default="secret", show_default=True, help="What ${kv_mount} is.")
+@click.option("--needs", multiple=True, metavar="MODULE:CLASS", help="What files are printed from.")
 @click.option("--metrics-url", multiple=True, help="A live scrape that has the metrics.")
 @click.option("--metrics-file", multiple=True, type=_FILE, help="A file with metrics, one a line.")
 @click.option("--server", metavar="URL", help="Ask this Vault, and start none.")
@@ -54,6 +56,7 @@ def check(
     seed: bool,
     environment: str | None,
     kv_mount: str,
+    needs: tuple[str, ...],
     metrics_url: tuple[str, ...],
     metrics_file: tuple[Path, ...],
     server: str | None,
@@ -96,6 +99,7 @@ def check(
             else ExternalVault(server, read_file(token_file).strip())
         ),
         kv_mount=kv_mount,
+        needs={source: found(source) for source in needs},
     )
     try:
         checked = asyncio.run(run(options))

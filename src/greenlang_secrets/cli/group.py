@@ -7,7 +7,19 @@ from typing import Any, Final
 
 import click
 
-from greenlang_secrets.cli import audit, catalogue, check, operations, rotation, secrets
+from greenlang_secrets.cli import (
+    audit,
+    catalogue,
+    check,
+    diff,
+    doctor,
+    explain,
+    needs,
+    operations,
+    rotation,
+    run,
+    secrets,
+)
 from greenlang_secrets.errors import (
     AccessDenied,
     AuthenticationLost,
@@ -43,6 +55,9 @@ Exit codes:
   4  denied, by permission, policy or login
   5  conflict: it exists already, or its version is another
   6  Vault, or the catalogue's database, is unavailable
+
+doctor, explain, diff, check and audit verify end with 1 if they have found something; run ends
+with the code of its command.
 
 An error is one line on stderr: "error: <text> [<code>]". Vault's address and token come
 from VAULT_ADDR and VAULT_TOKEN or VAULT_TOKEN_FILE, as for Vault's own tools.
@@ -81,5 +96,10 @@ for command in (
     *catalogue.COMMANDS,
     *audit.COMMANDS,
     *check.COMMANDS,
+    *diff.COMMANDS,
+    *doctor.COMMANDS,
+    *explain.COMMANDS,
+    *run.COMMANDS,
+    *needs.COMMANDS,
 ):
     cli.add_command(command)

@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +19,7 @@ from greenlang_secrets.access import Permission
 from greenlang_secrets.cli.catalogue import installed
 from greenlang_secrets.cli.input import read_file
 from greenlang_secrets.cli.output import json_option, show
+from greenlang_secrets.cli.progress import counting
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import ConfigurationError
 from greenlang_secrets.sensitive import SecretValue
@@ -181,7 +184,8 @@ def provision(
         consumers=consumers,
     )
     rotation = () if rotation_file is None else _policies(rotation_file, config)
-    changes = asyncio.run(_provision(config, desired, plan=plan))
+    with counting(quiet=as_json) as on_progress:
+        changes = asyncio.run(_provision(config, desired, plan=plan, on_progress=on_progress))
     document: dict[str, object] = {
         "plan": plan,
         "changes": [
@@ -230,13 +234,26 @@ async def _apply(policies: tuple[FilePolicy, ...], *, plan: bool) -> Applied:
         return await apply_policies(policies, manager, catalogue, plan=plan)
 
 
-async def _provision(config: SecretsServiceConfig, desired: Desired, *, plan: bool) -> list[Change]:
+async def _provision(
+    config: SecretsServiceConfig,
+    desired: Desired,
+    *,
+    plan: bool,
+    on_progress: Callable[[str, int], None],
+) -> list[Change]:
     from greenlang_secrets.background import Supervisor
     from greenlang_secrets.provision import provision as run
     from greenlang_secrets.vault import VaultClient
 
+    looked: Counter[str] = Counter()
+
+    def on_look(path: str) -> None:
+        kind = "/".join(path.split("/")[:2])
+        looked[kind] += 1
+        on_progress(kind, looked[kind])
+
     async with Supervisor() as supervisor, VaultClient.open(config, supervisor) as client:
-        return await run(client, desired, plan=plan)
+        return await run(client, desired, plan=plan, on_look=on_look)
 
 
 @click.command()

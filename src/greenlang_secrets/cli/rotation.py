@@ -9,7 +9,6 @@ undone, because it waits or because it was killed, a running service goes on wit
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ import click
 from greenlang_secrets.access import SERVICE, TenantContext
 from greenlang_secrets.cli.catalogue import installed
 from greenlang_secrets.cli.output import json_option, show, table
+from greenlang_secrets.cli.progress import stepping
 from greenlang_secrets.cli.rotation_documents import (
     consumer_document,
     moment,
@@ -28,6 +28,7 @@ from greenlang_secrets.cli.rotation_documents import (
     shown,
     standing_document,
 )
+from greenlang_secrets.cli.rotation_follow import follow
 from greenlang_secrets.paths import PLATFORM, Scope, Tenant, TenantId
 from greenlang_secrets.rotation_model import (
     ConsumerReport,
@@ -42,7 +43,7 @@ from greenlang_secrets.rotation_model import (
 if TYPE_CHECKING:
     from greenlang_secrets.catalogue import Catalogue
     from greenlang_secrets.rotation.manager import RotationManager
-    from greenlang_secrets.rotation.observing import OnStep, Step
+    from greenlang_secrets.rotation.observing import OnStep
 
 __all__ = ["COMMANDS", "opened"]
 
@@ -147,6 +148,9 @@ def _told(path: str, standing: RotationStanding) -> str:
 @click.group()
 def rotation() -> None:
     """How rotations stand, and what rotates when."""
+
+
+rotation.add_command(follow)
 
 
 @rotation.command("status")
@@ -354,30 +358,8 @@ def _pairs(given: Sequence[str]) -> Mapping[str, str]:
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[OnStep]:
     """Show the steps as they end, on a terminal only."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("claim", total=len(_STEPS))
-
-        def on_step(step: Step) -> None:
-            if step.step not in _STEPS:
-                return
-            done = _STEPS.index(step.step) + (step.when == "after")
-            shown = f"{step.step} failed" if step.when == "failed" else step.step
-            progress.update(task, description=shown, completed=done)
-
-        yield on_step
+    with stepping(_STEPS, quiet=quiet) as on_step:
+        yield lambda step: on_step(step.step, step.when)
 
 
 COMMANDS: Final[tuple[Any, ...]] = (rotate, rotation)

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from greenlang_secrets.cli.fields import field_of
 from greenlang_secrets.cli.input import VersionList, parse_data
 from greenlang_secrets.cli.output import json_option, pairs, show, table
-from greenlang_secrets.errors import SecretUnavailable
+from greenlang_secrets.cli.waiting import awaited
 from greenlang_secrets.model import Secret, SecretEntry, SecretType
 
 if TYPE_CHECKING:
     from greenlang_secrets.view import SecretsView
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "with_view"]
 
 T = TypeVar("T")
 _tenant = click.option(
@@ -30,13 +31,7 @@ _tenant = click.option(
 )
 
 
-class FieldNotFound(SecretUnavailable):
-    """The secret has no such key; the text names those it has."""
-
-    code = "field_not_found"
-
-
-def _with_view(tenant: str | None, work: Callable[[SecretsView], Awaitable[T]]) -> T:
+def with_view(tenant: str | None, work: Callable[[SecretsView], Awaitable[T]]) -> T:
     """Run `work` on the scope's view, opened from the environment."""
     from greenlang_secrets.service import SecretsService
 
@@ -52,6 +47,18 @@ def _with_view(tenant: str | None, work: Callable[[SecretsView], Awaitable[T]]) 
 @click.option("--field", metavar="KEY", help="Print the value of this key, and nothing else.")
 @click.option("--reveal", is_flag=True, help="Print all values.")
 @click.option("--version", "number", type=int, help="This version, not the current one.")
+@click.option("--wait", is_flag=True, help="Wait until it exists.")
+@click.option(
+    "--newer-than", type=click.IntRange(0), metavar="VERSION", help="With --wait: and is newer."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 86400),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --wait: so long at most.",
+)
 @_tenant
 @json_option
 def get(
@@ -60,13 +67,31 @@ def get(
     field: str | None,
     reveal: bool,
     number: int | None,
+    wait: bool,
+    newer_than: int | None,
+    timeout: float,
     tenant: str | None,
     as_json: bool,
 ) -> None:
-    """Read a secret. Without --field or --reveal its values stay masked."""
+    """Read a secret. Without --field or --reveal its values stay masked.
+
+    With --wait a secret that is not there yet, a version that is not newer, and a Vault that is
+    away are waited for; a denial is not.
+    """
     if field is not None and reveal:
         raise click.UsageError("Give --field or --reveal, not both.")
-    secret = _with_view(tenant, lambda view: view.get(path, version=number))
+    if wait and number is not None:
+        raise click.UsageError("Give --wait or --version, not both.")
+    if newer_than is not None and not wait:
+        raise click.UsageError("Give --wait with --newer-than.")
+    secret = with_view(
+        tenant,
+        lambda view: (
+            awaited(view, path, newer_than=newer_than or 0, within=timeout)
+            if wait
+            else view.get(path, version=number)
+        ),
+    )
     if field is not None:
         _show_field(secret, field, as_json=as_json)
         return
@@ -90,10 +115,7 @@ def get(
 
 
 def _show_field(secret: Secret, field: str, *, as_json: bool) -> None:
-    value = secret.data.get(field)
-    if value is None:
-        have = ", ".join(sorted(secret.data.keys())) or "none"
-        raise FieldNotFound(f"There is no key {field!r}; there are: {have}.", path=secret.path)
+    value = field_of(secret, field)
     if as_json:
         document = {"path": secret.path, "version": secret.version, "data": {field: value.reveal()}}
         show(document, "", as_json=True)
@@ -133,7 +155,7 @@ def put(
         raise click.UsageError("Give --create or --expected-version, not both.")
     data = parse_data(given, data_file)
     type_ = None if kind is None else SecretType(kind)
-    written = _with_view(
+    written = with_view(
         tenant,
         lambda view: (
             view.create(path, data, type=type_ or SecretType.GENERIC)
@@ -162,7 +184,7 @@ def list_(prefix: str, *, tenant: str | None, as_json: bool) -> None:
     async def entries(view: SecretsView) -> list[SecretEntry]:
         return [entry async for entry in view.list(folder)]
 
-    items = [_entry(entry) for entry in _with_view(tenant, entries)]
+    items = [_entry(entry) for entry in with_view(tenant, entries)]
     if as_json:
         show({"items": items}, "", as_json=True)
         return
@@ -192,7 +214,7 @@ def _entry(entry: SecretEntry) -> dict[str, object]:
 @json_option
 def versions(path: str, *, tenant: str | None, as_json: bool) -> None:
     """Show a secret's versions, without values."""
-    metadata = _with_view(tenant, lambda view: view.metadata(path))
+    metadata = with_view(tenant, lambda view: view.metadata(path))
     rows = [
         {
             "version": row.version,
@@ -224,7 +246,7 @@ def delete(path: str, *, numbers: list[int] | None, tenant: str | None, as_json:
 
     Or these ones, with --versions. `undelete` brings them back.
     """
-    _with_view(tenant, lambda view: view.delete(path, numbers))
+    with_view(tenant, lambda view: view.delete(path, numbers))
     what = "its current version" if numbers is None else _named(numbers)
     show({"path": path, "versions": numbers}, f"{path}: deleted {what}", as_json=as_json)
 
@@ -236,7 +258,7 @@ def delete(path: str, *, numbers: list[int] | None, tenant: str | None, as_json:
 @json_option
 def undelete(path: str, *, numbers: list[int], tenant: str | None, as_json: bool) -> None:
     """Bring deleted versions back."""
-    undone = _with_view(tenant, lambda view: view.undelete(path, numbers))
+    undone = with_view(tenant, lambda view: view.undelete(path, numbers))
     document = {
         "path": undone.path,
         "restored": list(undone.restored),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Generic, NoReturn, TypeVar
+from typing import Final, Generic, NoReturn, SupportsIndex, TypeVar
 
 from greenlang_secrets.credentials.fields import optional_text, text
 from greenlang_secrets.errors import InvalidPath, InvalidRequest, SecretIncomplete, SecretsError
@@ -94,7 +94,9 @@ class EncryptionKey:
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError("an EncryptionKey is not copied or serialised; ask for it again")
 
-    __reduce_ex__ = _refuse
+    def __reduce_ex__(self, _: SupportsIndex, /) -> NoReturn:
+        self._refuse()
+
     __copy__ = _refuse
     __deepcopy__ = _refuse
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn, TypedDict
+from typing import NoReturn, SupportsIndex, TypedDict
 
 from greenlang_secrets.model import Secret
 
@@ -29,7 +29,9 @@ class Credentials:
         raise TypeError(f"{type(self).__name__} is not copied or serialised; use .reveal()")
 
     # As in `Secret`: a shallow copy would not reach the values inside, which refuse it too.
-    __reduce_ex__ = _refuse
+    def __reduce_ex__(self, _: SupportsIndex, /) -> NoReturn:
+        self._refuse()
+
     __copy__ = _refuse
     __deepcopy__ = _refuse
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -108,6 +109,31 @@ class TlsCertificate(Credentials):
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if verify_client:
             context.verify_mode = ssl.CERT_REQUIRED
+        self._load_into(context)
+        return context
+
+    async def present_in(self, context: ssl.SSLContext) -> None:
+        """Have a context that is in use present this certificate, on connections made from then on;
+        open ones go on with theirs. Whom the context trusts stays as it is.
+
+        Call it in the event loop that the context's connections are made in: OpenSSL changes a
+        context for one thread at a time. What takes long is done in another thread before.
+
+        Raises:
+            SecretIncomplete: as `ssl_context`; the context presents what it did before.
+        """
+        with contextlib.ExitStack() as stack:
+            file = await asyncio.to_thread(self._tried, stack)
+            context.load_cert_chain(file, password="")
+
+    def _tried(self, stack: contextlib.ExitStack) -> str:
+        """The name of a file that OpenSSL takes; after a refusal it would leave a certificate
+        without its key in the context.
+        """
+        self._load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return stack.enter_context(self._as_file())
+
+    def _load_into(self, context: ssl.SSLContext) -> None:
         loaded = False
         with contextlib.suppress(ssl.SSLError), self._as_file() as file:
             # Without a passphrase given OpenSSL would ask for it at the terminal.
@@ -117,7 +143,6 @@ class TlsCertificate(Credentials):
             raise SecretIncomplete(
                 "private_key", wanted="the certificate's key, in PEM", path=self.path
             )
-        return context
 
     @contextlib.contextmanager
     def _as_file(self) -> Iterator[str]:

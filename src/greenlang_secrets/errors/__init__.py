@@ -37,6 +37,8 @@ SecretsError
 ├── RotationFailed              a step failed, and is tried again later
 ├── RotationFenced              the target has seen a later owner
 ├── RotationLost                the record has another owner
+├── NeedsUnmet                  declared needs: missing, denied or without what they name
+│   └── NeedsUnavailable        all of them may be there later
 ├── AuditUnavailable            no durable record, so no value
 ├── CatalogueUnavailable        the database beside Vault
 └── VaultError                  Vault, or the way to it
@@ -63,6 +65,7 @@ from greenlang_secrets.errors.engines import (
     WrappingTokenForeign,
     WrappingTokenUsed,
 )
+from greenlang_secrets.errors.needs import NeedsUnavailable, NeedsUnmet
 from greenlang_secrets.errors.records import AuditUnavailable, CatalogueUnavailable
 from greenlang_secrets.errors.requests import (
     AccessDenied,
@@ -130,6 +133,8 @@ __all__ = [
     "InvalidTenant",
     "InvalidVersion",
     "LeaseExpired",
+    "NeedsUnavailable",
+    "NeedsUnmet",
     "NotRenewable",
     "NotRotatable",
     "ObjectExists",

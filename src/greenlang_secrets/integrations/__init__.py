@@ -1,1 +1,1 @@
-"""Connection pools whose logins follow a secret; each module needs the driver it is named for."""
+"""What follows Vault inside of other libraries; each module needs the one it is named for."""

@@ -7,10 +7,9 @@ with an older login is closed and opened anew, by whoever has it alone.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import (
@@ -22,7 +21,6 @@ from redis.asyncio.connection import (
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError
 
-from greenlang_secrets.background import reported
 from greenlang_secrets.credentials import RedisCredentials
 from greenlang_secrets.held import Held
 from greenlang_secrets.integrations.logins import Logins
@@ -68,6 +66,7 @@ class FollowingConnectionPool(ConnectionPool):
         self._providers: WeakKeyDictionary[AbstractConnection, FollowingProvider] = (
             WeakKeyDictionary()
         )
+        self._taken: WeakSet[AbstractConnection] = WeakSet()
         logins.in_use = self._in_use
 
     def _in_use(self) -> Iterable[RedisCredentials]:
@@ -84,6 +83,12 @@ class FollowingConnectionPool(ConnectionPool):
             **{**self.connection_kwargs, "credential_provider": provider}
         )
         self._providers[connection] = provider
+        return connection
+
+    def get_available_connection(self) -> Any:
+        """Return an idle connection, or a new one, which is in use until `release`."""
+        connection = super().get_available_connection()  # type: ignore[no-untyped-call]
+        self._taken.add(connection)
         return connection
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
@@ -105,6 +110,7 @@ class FollowingConnectionPool(ConnectionPool):
         """Take it back; one with an older login is closed."""
         if self._outdated(connection):
             connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
+        self._taken.discard(connection)
         await super().release(connection)
 
     def _outdated(self, connection: AbstractConnection) -> bool:
@@ -112,17 +118,14 @@ class FollowingConnectionPool(ConnectionPool):
         return connection.is_connected and given is not None and self._logins.outdated(given)
 
     async def replace_connections(self) -> None:
-        """Have every connection replaced: idle ones now, the others when they are given back.
-
-        A connection that cannot be opened is logged by its error's class, and the old one is
-        gone all the same.
+        """Have every connection replaced: idle ones are closed now, and those in use when they are
+        given back; each is opened anew for the next command that gets it.
         """
-        (idle, _), *_rest = self.get_connection_count()
-        await asyncio.gather(*(reported(self._use_one(), name="pool.replace") for _ in range(idle)))
-
-    async def _use_one(self) -> None:
-        connection = await self.get_connection()  # type: ignore[no-untyped-call]
-        await self.release(connection)
+        # None is taken from the pool for this: a command could find it empty, which is an error.
+        for connection in list(self._providers):
+            if connection not in self._taken and self._outdated(connection):
+                # Does not give way before it is closed, so that nobody takes it meanwhile.
+                await connection.disconnect(nowait=True)
 
     async def aclose(self) -> None:
         """Close every connection, and give up what is held of the service."""
@@ -140,8 +143,8 @@ async def create_client(
     `source` is the path of a secret of the type `cache`, or a handle of such credentials, which
     stays the caller's to release. The host, port, number of the database and whether to speak
     TLS are what it says now, unless `options` say something else; the user and the password
-    are what it says at each connecting. After a change idle connections are replaced at once,
-    and those in use when they are given back; one that listens (pub/sub) is given back at its
+    are what it says at each connecting. After a change idle connections are closed at once, and
+    those in use when they are given back; one that listens (pub/sub) is given back at its
     end.
 
     A login that the server refuses is tried once more, with what Vault holds now. `options` are

@@ -21,11 +21,11 @@ import anyio
 from greenlang_secrets.background import Supervisor, reported
 from greenlang_secrets.errors import AccessDenied, LeaseExpired, NotRenewable, SecretsError
 from greenlang_secrets.held import Changes, Held, when_dropped
-from greenlang_secrets.leases.leased import Ending, Entry, Fetch
+from greenlang_secrets.leases.leased import Ending, Entry, Fetch, Maker
 from greenlang_secrets.lifetime import Step
 from greenlang_secrets.model import SecretType
 from greenlang_secrets.telemetry import Life, Operation, Tally
-from greenlang_secrets.vault import LiveToken, VaultClient
+from greenlang_secrets.vault import VaultClient
 
 __all__ = ["HeldLease", "LeaseKeeper"]
 
@@ -89,30 +89,6 @@ class _Kept:
         self.moving: asyncio.Task[None] | None = None
 
 
-class _Maker:
-    """The token of the last answer that was no error: what was made hangs on it. It is used by
-    us until it is taken or let go of.
-    """
-
-    def __init__(self) -> None:
-        self._token: LiveToken | None = None
-
-    def __call__(self, token: LiveToken) -> None:
-        token.acquire()
-        self.let_go()
-        self._token = token
-
-    def take(self) -> LiveToken:
-        if self._token is None:
-            raise RuntimeError("a fetch gave a lease and asked Vault for nothing")
-        token, self._token = self._token, None
-        return token
-
-    def let_go(self) -> None:
-        if self._token is not None:
-            self.take().release()
-
-
 class LeaseKeeper:
     """Keeps leases for as long as they are held; `close` revokes them."""
 
@@ -141,18 +117,26 @@ class LeaseKeeper:
         """How many different things are held."""
         return len(self._kept)
 
-    def lives(self) -> list[Life]:
-        """Return how long everything held lives; for metrics, from any thread."""
-        kept = list(self._kept.values())
-        return [life for each in kept if (life := each.entry.life()) is not None]
+    def lives(self, *, about: str | None = None) -> list[Life]:
+        """Return how long everything held lives, or what was made with the secret at `about`; from
+        any thread.
+        """
+        kept = [each.entry for each in list(self._kept.values())]
+        wanted = [entry for entry in kept if about in {None, entry.about}]
+        return [life for entry in wanted if (life := entry.life()) is not None]
 
     async def hold(
-        self, key: Hashable, fetch: Fetch[T], *, secret_type: SecretType = SecretType.GENERIC
+        self,
+        key: Hashable,
+        fetch: Fetch[T],
+        *,
+        secret_type: SecretType = SecretType.GENERIC,
+        about: str | None = None,
     ) -> HeldLease[T]:
         """Return a handle on what `fetch` gets, kept valid until it is released or dropped.
 
-        Whoever holds the same `key` shares one lease. A cancelled call lets go of what it
-        waited for; the last to let go revokes it.
+        Whoever holds the same `key` shares one lease; `about` is the path of a secret that it was
+        made with. A cancelled call lets go of what it waited for; the last to let go revokes it.
 
         Raises:
             SecretsError: what the first fetch raised.
@@ -161,7 +145,7 @@ class LeaseKeeper:
         self._check_open()
         kept = self._kept.get(key)
         if kept is None:
-            kept = _Kept(Entry(key, fetch, self._clock, secret_type), self)
+            kept = _Kept(Entry(key, fetch, self._clock, secret_type, about=about), self)
             self._kept[key] = kept
         entry = kept.entry
         entry.holders += 1
@@ -314,7 +298,7 @@ class LeaseKeeper:
         await asyncio.shield(kept.replacing)
 
     async def _fetch(self, kept: _Kept) -> None:
-        entry, maker = kept.entry, _Maker()
+        entry, maker = kept.entry, Maker()
         try:
             with self._tally.counting(Operation.ISSUE, entry.secret_type):
                 leased = await entry.fetch(partial(self._client.session.call, made_by=maker))

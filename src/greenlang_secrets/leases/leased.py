@@ -23,7 +23,7 @@ from greenlang_secrets.telemetry import Life
 from greenlang_secrets.vault import LiveToken
 from greenlang_secrets.vault.answers import Call
 
-__all__ = ["Ending", "Entry", "Fetch", "Leased"]
+__all__ = ["Ending", "Entry", "Fetch", "Leased", "Maker"]
 
 T = TypeVar("T")
 
@@ -75,6 +75,7 @@ class Entry(Generic[T]):
 
     Attributes:
         secret_type: what it is, for metrics.
+        about: the path of the secret that it was made with; None for none.
         leased: what is held now; None before the first fetch.
         token: the token its lease hangs on; None without a lease.
         endings: leases before it that still live.
@@ -90,7 +91,10 @@ class Entry(Generic[T]):
         fetch: Fetch[T],
         clock: Callable[[], float],
         secret_type: SecretType = SecretType.GENERIC,
+        *,
+        about: str | None = None,
     ) -> None:
+        self.about = about
         self.secret_type = secret_type
         self.key = key
         self.fetch = fetch
@@ -216,3 +220,30 @@ class Entry(Generic[T]):
         if self._changes is not None:
             self._changes.close()
         return taken
+
+
+class Maker:
+    """The token of the last answer that was no error: what was made hangs on it. It is used by
+    us until it is taken or let go of.
+    """
+
+    def __init__(self) -> None:
+        self._token: LiveToken | None = None
+
+    def __call__(self, token: LiveToken) -> None:
+        """Note it."""
+        token.acquire()
+        self.let_go()
+        self._token = token
+
+    def take(self) -> LiveToken:
+        """Return it, with its use."""
+        if self._token is None:
+            raise RuntimeError("a fetch gave a lease and asked Vault for nothing")
+        token, self._token = self._token, None
+        return token
+
+    def let_go(self) -> None:
+        """Use it no more."""
+        if self._token is not None:
+            self.take().release()

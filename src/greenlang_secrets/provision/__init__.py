@@ -7,6 +7,8 @@ set beside them stays. It removes nothing. No endpoint is OpenBao's alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from greenlang_secrets.errors import AccessDenied
 from greenlang_secrets.provision.consumers import Consumers, read_consumers
 from greenlang_secrets.provision.engines import (
@@ -26,12 +28,16 @@ __all__ = ["Change", "Consumers", "Desired", "provision", "read_consumers"]
 
 
 async def provision(
-    client: VaultClient, desired: Desired | None = None, *, plan: bool = False
+    client: VaultClient,
+    desired: Desired | None = None,
+    *,
+    plan: bool = False,
+    on_look: Callable[[str], None] = lambda _: None,
 ) -> list[Change]:
     """Make a Vault what `desired` says and return what was changed, in order.
 
-    With `plan` nothing is written, and the changes are those that a run would make. The
-    client's token must be an administrator's. A run that was interrupted is completed by
+    With `plan` nothing is written, and the changes are those that a run would make. `on_look` is
+    told each path that is looked at. The client's token must be an administrator's. A run that was interrupted is completed by
     the next one.
 
     Raises:
@@ -41,7 +47,7 @@ async def provision(
         VaultRefused: Vault refuses a setting, or cannot log in to PostgreSQL.
         VaultUnavailable, OutcomeUnknown: no answer came; run it again.
     """
-    state = Reconciliation(client, plan=plan)
+    state = Reconciliation(client, plan=plan, on_look=on_look)
     desired = desired or Desired()
     try:
         if desired.consumers.audit is not None:  # first, so that it shows what comes

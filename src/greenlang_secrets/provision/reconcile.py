@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,14 +41,24 @@ class Reconciliation:
         changes: what was written so far, or would be.
     """
 
-    def __init__(self, client: VaultClient, *, plan: bool) -> None:
+    def __init__(
+        self,
+        client: VaultClient,
+        *,
+        plan: bool,
+        on_look: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_look` is told each path that is looked at, to show how far it is."""
         self.plan = plan
+        self._on_look = on_look
         self.changes: list[Change] = []
         self._client = client
 
     async def read(self, *parts: str) -> Mapping[str, Any] | None:
         """Return what is at a path, or None."""
-        return await self._client.read(ApiPath.of(*parts))
+        path = ApiPath.of(*parts)
+        self._on_look(path.text)
+        return await self._client.read(path)
 
     async def write(self, *parts: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write, even with `plan`: callers ask `create` or `update` first."""

@@ -39,6 +39,7 @@ from greenlang_secrets.rotation.run import Operation
 from greenlang_secrets.rotation.started import RotationRun
 from greenlang_secrets.rotation_model import (
     RotationRow,
+    RotationStanding,
     RotationTrigger,
 )
 from greenlang_secrets.service import SecretsService
@@ -127,12 +128,13 @@ class RotationManager(Policies):
         )
         manager = cls(desk, supervisor, adapters=adapters, sources=sources)
         service.rotator.rotate = manager._asked
+        service.rotator.stand = manager._standing
         if config.enabled:
             supervisor.spawn(manager.due.run(), name="rotation due")
         try:
             yield manager
         finally:
-            service.rotator.rotate = None
+            service.rotator.rotate = service.rotator.stand = None
             await manager._close()
 
     def register(self, handler: RotationHandler) -> None:
@@ -199,6 +201,13 @@ class RotationManager(Policies):
         self, context: TenantContext, path: str, *, reason: str | None, force: bool
     ) -> RotationRun:
         return await self.rotate(path, context=context, reason=reason, force=force)
+
+    async def _standing(self, context: TenantContext, path: str) -> RotationStanding | None:
+        record = await self._desk.records.read(context.scope, SecretPath.parse(path))
+        if record is not None:
+            return record.standing
+        row = await self._desk.catalogue.rotations.find(context.scope, path)
+        return None if row is None else row.standing
 
     async def _rotate(
         self,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from greenlang_secrets.testing.postgres import ExternalPostgres, PostgresServer
     from greenlang_secrets.testing.process import ServerError, ServerProcess, free_port
     from greenlang_secrets.testing.raft import RaftCluster, RaftNode
+    from greenlang_secrets.testing.services import NewSecretsService, SeedSecrets
     from greenlang_secrets.testing.valkey import ValkeyServer
 
 __all__ = [
@@ -20,10 +21,12 @@ __all__ = [
     "ExternalVault",
     "Fault",
     "FaultProxy",
+    "NewSecretsService",
     "OpenBaoServer",
     "PostgresServer",
     "RaftCluster",
     "RaftNode",
+    "SeedSecrets",
     "ServerError",
     "ServerProcess",
     "ValkeyServer",
@@ -35,10 +38,12 @@ _MODULES = {
     "ExternalVault": "openbao",
     "Fault": "fault_proxy",
     "FaultProxy": "fault_proxy",
+    "NewSecretsService": "services",
     "OpenBaoServer": "openbao",
     "PostgresServer": "postgres",
     "RaftCluster": "raft",
     "RaftNode": "raft",
+    "SeedSecrets": "services",
     "ServerError": "process",
     "ServerProcess": "process",
     "ValkeyServer": "valkey",

@@ -295,7 +295,7 @@ class ExternalVault(VaultWitness):
     def __init__(self, addr: str, token: str, *, ca_file: Path | None = None) -> None:
         self._addr = addr.rstrip("/")
         self._token = token
-        self._ca_file = ca_file
+        self.ca_file = ca_file
 
     def __repr__(self) -> str:
         return f"<ExternalVault at {self._addr}>"

@@ -1,7 +1,8 @@
 """The pytest plugin: real servers as fixtures, started when first asked for.
 
 Loading it imports no server, for pytest loads it in every run where this package is installed.
-The fixtures are ordinary ones, so they serve every async plugin, and tests without one.
+Servers are ordinary fixtures, so they serve every async plugin, and tests without one. Services
+live in the loop of the test: `runners` opens them by pytest-asyncio or by AnyIO's plugin.
 """
 
 # ruff: noqa: PLC0415  the imports stand inside so that loading the plugin costs nothing
@@ -15,24 +16,39 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from greenlang_secrets.testing import runners
+
 if TYPE_CHECKING:
+    from greenlang_secrets.config import SecretsServiceConfig
+    from greenlang_secrets.service import SecretsService
     from greenlang_secrets.testing.fault_proxy import FaultProxy
     from greenlang_secrets.testing.openbao import ExternalVault, OpenBaoServer
     from greenlang_secrets.testing.postgres import ExternalPostgres, PostgresServer
     from greenlang_secrets.testing.raft import RaftCluster
+    from greenlang_secrets.testing.services import NewSecretsService, SeedSecrets
     from greenlang_secrets.testing.valkey import ValkeyServer
 
 __all__ = [
+    "new_secrets_service",
     "new_vault_server",
     "postgres_server",
     "raft_cluster",
+    "secrets_config",
+    "secrets_service",
+    "seed_secrets",
     "valkey_server",
     "vault_fault_proxy",
+    "vault_mount",
     "vault_server",
 ]
 
 _POSTGRES_URL = "GREENLANG_SECRETS_TEST_POSTGRES_URL"
 _S = TypeVar("_S", bound=AbstractAsyncContextManager[Any])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the fixtures that depend on the async plugins of this run; by now all are loaded."""
+    config.pluginmanager.register(runners.fixtures(config), "greenlang-secrets-services")
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +141,55 @@ def vault_fault_proxy(vault_server: "OpenBaoServer | ExternalVault") -> "Iterato
 
     with _running(FaultProxy(vault_server.addr)) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def vault_mount(vault_server: "OpenBaoServer | ExternalVault") -> Iterator[str]:
+    """A KV v2 mount of `vault_server` that is this test's alone, by its name."""
+    from greenlang_secrets.testing.services import new_mount, remove_mount
+
+    with _runner() as runner:
+        name = runner.run(new_mount(vault_server))
+    yield name
+    with _runner() as runner:
+        runner.run(remove_mount(vault_server, name))
+
+
+@pytest.fixture
+def secrets_config(
+    vault_server: "OpenBaoServer | ExternalVault", vault_mount: str
+) -> "SecretsServiceConfig":
+    """What services of this test are opened with: `vault_server`, `vault_mount` and a root token.
+
+    A fixture of the same name in a test's own module or conftest, which takes this one and
+    returns a changed copy, changes it for all of them.
+    """
+    from greenlang_secrets.testing.services import reaching
+
+    return reaching(vault_server, vault_mount)
+
+
+@pytest.fixture
+def seed_secrets(vault_server: "OpenBaoServer | ExternalVault", vault_mount: str) -> "SeedSecrets":
+    """A function to await that writes secrets to this test's mount, as another program would."""
+    from greenlang_secrets.testing.services import SeedSecrets
+
+    return SeedSecrets(vault_server, vault_mount)
+
+
+@pytest.fixture
+def new_secrets_service(request: pytest.FixtureRequest) -> "NewSecretsService":
+    """A function to await for a `SecretsService` on a server of one's choice, until the test ends.
+
+    Without arguments it is a further one on `vault_server`, on the mount of the test.
+    """
+    return runners.services_of(request)
+
+
+@pytest.fixture
+def secrets_service(request: pytest.FixtureRequest) -> "SecretsService":
+    """A `SecretsService` on this test's mount of `vault_server`, open until the test ends."""
+    return runners.service_of(request)
 
 
 @contextmanager

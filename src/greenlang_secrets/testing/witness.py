@@ -22,7 +22,8 @@ __all__ = ["VaultWitness"]
 class VaultWitness(ABC):
     """A Vault that can be asked directly, by path, with its root token."""
 
-    _ca_file: Path | None = None
+    ca_file: Path | None = None
+    """Certificates to trust for it; the system's when None."""
 
     @property
     @abstractmethod
@@ -68,7 +69,7 @@ class VaultWitness(ABC):
         def call() -> tuple[int, Any]:
             try:
                 return _exchange(
-                    address, method, path, body, sent, timeout=timeout, ca_file=self._ca_file
+                    address, method, path, body, sent, timeout=timeout, ca_file=self.ca_file
                 )
             except (OSError, http.client.HTTPException) as error:
                 raise ServerError(

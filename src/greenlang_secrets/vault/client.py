@@ -150,6 +150,10 @@ class VaultClient:
         """Return a PKI mount, spoken to with the service's own token."""
         return Pki(self.session.call, mount=mount)
 
+    def capabilities_in(self, scope: Scope) -> Capabilities:
+        """Return questions about what the token of `scope` may do; a tenant's is made for it."""
+        return Capabilities(self._holder(scope).call)
+
     def tokens_of(self, token: SecretValue) -> Tokens:
         """Return the token store as seen with a token of somebody else's, to see that it works."""
 

@@ -13,9 +13,10 @@ from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.consumers import ConsumerRegistry
 from greenlang_secrets.credentials import TypedSecret
 from greenlang_secrets.following import Followers
+from greenlang_secrets.leases import LeaseKeeper
 from greenlang_secrets.model import Secret
 from greenlang_secrets.paths import KvPath, SecretPath
-from greenlang_secrets.rotation_model import RotationHandle
+from greenlang_secrets.rotation_model import RotationHandle, RotationStanding
 from greenlang_secrets.telemetry import Tally
 from greenlang_secrets.vault import VaultClient
 
@@ -34,11 +35,20 @@ class Rotate(Protocol):
         ...
 
 
+class Stand(Protocol):
+    """Tells how a rotation stands."""
+
+    async def __call__(self, context: TenantContext, path: str) -> RotationStanding | None:
+        """Return it; None for a secret that was never rotated."""
+        ...
+
+
 @dataclass(slots=True)
 class Rotator:
-    """Where a rotation manager of this process leaves its way in; None while there is none."""
+    """Where a rotation manager of this process leaves its ways in; None while there is none."""
 
     rotate: Rotate | None = None
+    stand: Stand | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +66,7 @@ class Core:
     client: VaultClient
     cache: SecretCache[Secret]
     followers: Followers
+    leases: LeaseKeeper
     consumers: ConsumerRegistry
     tally: Tally
     rotator: Rotator = field(default_factory=Rotator)
@@ -74,6 +85,11 @@ class Scoped:
         self._may_read = decide(context, Action.READ)
         self._shelf: Shelf[Secret] = _BARE
         self._look_anew()
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one read may take in all, its retries included."""
+        return self._core.config.request_timeout
 
     def _look_anew(self) -> None:
         """Find the shelf of the scope, where what was just loaded lies; not for who may not read."""

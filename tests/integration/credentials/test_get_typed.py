@@ -35,6 +35,23 @@ async def test_type_decides_what_is_returned(secrets):
     assert client is await secrets.get("client")
 
 
+async def test_a_held_secret_is_read_by_its_type_without_waiting(secrets):
+    """`as_typed` gives of a handle's secret what `get_typed` gives, the same object, or its error."""
+    await secrets.create("key", {"api_key": "k-1"}, type=gs.SecretType.API_KEY)
+    async with await secrets.hold("key") as held:
+        first = secrets.as_typed(held.current, gs.ApiKey)
+        await secrets.put("key", {"api_key": "k-2"})
+        second = secrets.as_typed(held.current, gs.ApiKey)
+
+        assert second is await secrets.get_typed("key", gs.ApiKey)
+        with pytest.raises(gs.SecretTypeMismatch):
+            secrets.as_typed(held.current, gs.ServiceToken)
+        with pytest.raises(gs.InvalidRequest):
+            secrets.as_typed(held.current, gs.Secret)
+
+    assert (first.value.reveal(), second.value.reveal()) == ("k-1", "k-2")
+
+
 async def test_another_type_is_an_error_that_names_both(secrets):
     """Asked for by a class, a secret of another type is not guessed at."""
     await secrets.create("plain", {"api_key": "k"})

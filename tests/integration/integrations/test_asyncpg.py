@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -13,8 +12,8 @@ from greenlang_secrets.errors import SecretIncomplete, SecretNotFound
 from greenlang_secrets.integrations.asyncpg import create_pool
 from greenlang_secrets.testing.process import free_port
 from support.alternating import PATH
-from support.database import database_engine
 from support.pool_load import under_load, until
+from support.slow_server import SlowServer
 
 WHO = "SELECT session_user"
 
@@ -157,14 +156,6 @@ async def test_lease_is_followed(config, engine_role, postgres_server):
         assert held.current.username == new.username
 
 
-@pytest.fixture
-async def engine_role(vault_server, postgres_server):
-    """A database engine with the role ``app``."""
-    async with database_engine(vault_server, postgres_server) as engine:
-        await engine.role(ttl="1h", max_ttl="2h")
-        yield engine
-
-
 async def test_unreachable_server_leaves_nothing(secrets, app):
     """A pool that cannot be opened raises as the driver does, and gives the secret up."""
     with pytest.raises(OSError, match="Connect"):
@@ -231,44 +222,6 @@ async def test_connections_outlive_a_deleted_secret(secrets, app):
 
         assert [await pool.fetchval(WHO) for _ in range(3)] == [app.now] * 3
         assert app.versions() == [1]
-
-
-class SlowServer:
-    """Accepts connections and says nothing before `go`, and then what PostgreSQL says."""
-
-    def __init__(self, behind: int = 0) -> None:
-        self.behind = behind
-        self.called = asyncio.Event()
-        self.go = asyncio.Event()
-        self.writers: list[asyncio.StreamWriter] = []
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.append(writer)
-        self.called.set()
-        await self.go.wait()
-        if self.behind:
-            back, forth = await asyncio.open_connection("127.0.0.1", self.behind)
-            self.writers.append(forth)
-            await asyncio.gather(self._pass_on(reader, forth), self._pass_on(back, writer))
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while octets := await reader.read(65536):
-                writer.write(octets)
-        writer.close()
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.number = self.server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self.behind = 0
-        self.go.set()
-        for writer in self.writers:
-            writer.close()
-        self.server.close()
-        await self.server.wait_closed()
 
 
 async def test_closed_pool_is_gone(secrets, app):

@@ -103,14 +103,48 @@ async def failed(load) -> bool:
     return any(isinstance(error, AuthenticationError) for error in load.failed)
 
 
-async def test_idle_connections_are_replaced(secrets, users, alternate):
-    """After a change nobody's connection of the old user stays, though no command is sent."""
+async def test_idle_connections_are_closed(secrets, users, alternate):
+    """After a change nobody's connection of the old user stays, though no command is sent; the next
+    commands open them anew.
+    """
     async with await create_client(secrets, "cache/app") as client:
         await asyncio.gather(*(client.ping() for _ in range(3)))
         assert await sessions(users, users[0].name) == 3
         now = await alternate()
         await until(lambda: gone(users, users[0].name))
-        await until(lambda: open_are(users, now, 3))
+
+        await asyncio.gather(*(client.ping() for _ in range(3)))
+        assert await sessions(users, now) == 3
+
+
+async def test_change_takes_no_connection_from_commands(secrets, users, alternate):
+    """While idle connections are replaced, commands get theirs, though the pool may have no more."""
+    async with await create_client(secrets, "cache/app", max_connections=3) as client:
+        await asyncio.gather(*(client.ping() for _ in range(3)))
+        async with under_load(whoami(client), workers=2) as load:
+            before = users[0].name
+            for _ in range(10):
+                now = await alternate()
+                await until(lambda before=before: gone(users, before))
+                before = now
+
+    assert load.failed == []
+
+
+async def test_connection_that_nobody_reaches_is_replaced(secrets, users, alternate):
+    """The connection that came back first is given out last; it does not keep the old login."""
+    async with await create_client(secrets, "cache/app") as client:
+        pool = client.connection_pool
+        first, second = [await pool.get_connection() for _ in range(2)]
+        await pool.release(first)
+        pool._logins.stop()  # to replace them here, at a moment that we know
+        await alternate()
+        replacing = asyncio.ensure_future(pool.replace_connections())
+        await asyncio.sleep(0)
+        await pool.release(second)  # on top of the first
+        await replacing
+
+        await until(lambda: gone(users, users[0].name))
 
 
 async def test_connection_in_use_ends_when_it_is_given_back(secrets, users, alternate):

@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.pool import NullPool
 
+import greenlang_secrets as gs
 from greenlang_secrets.errors import SecretNotFound
 from greenlang_secrets.integrations.sqlalchemy import FollowingEngine, create_async_engine
 from greenlang_secrets.testing.process import free_port
@@ -89,6 +91,39 @@ async def test_engine_without_a_pool_of_its_own_follows(secrets, app):
         assert await who(engine) == app.now
         await app.turn()
         assert await who(engine) == app.now
+
+
+async def test_sessions_of_the_orm_follow(secrets, app):
+    """A session takes the connection it gets, so one begun after the change is the new user's."""
+    async with opened(secrets, pool_size=2) as engine:
+        session = async_sessionmaker(engine)
+        async with session() as before, before.begin():
+            assert await before.scalar(WHO) == app.now
+            await app.turn()
+            async with session() as after:
+                assert await after.scalar(WHO) == app.now
+            assert await before.scalar(WHO) == app.before
+        await app.old_are_gone()
+
+
+async def test_lease_is_followed(config, engine_role, postgres_server):
+    """A handle of dynamic credentials gives the engine each new account; it stays the caller's."""
+    place = {"host": postgres_server.host, "port": postgres_server.port, "database": "postgres"}
+    async with gs.SecretsService.open(config) as secrets:
+        held = await secrets.database_credentials("app", mount=engine_role.mount)
+        engine = await create_async_engine(secrets, held, connect_args={"ssl": False, **place})
+        async with under_load(lambda: who(engine)) as load:
+            for _ in range(3):
+                new = await held.refresh()
+
+                async def moved(user: str = new.username) -> bool:
+                    return user in load.users
+
+                await until(moved)
+        await engine.dispose()
+        assert load.failed == []
+        assert len(load.users) == 4
+        assert held.current.username == new.username
 
 
 async def test_unreachable_server_is_an_error_and_holds_nothing(secrets, app):

@@ -139,7 +139,7 @@ async def test_deadline_that_passes_while_connecting_says_nothing_of_the_node(mo
     """
 
     async def getaddrinfo(*_: object, **__: object):
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     config = SecretsServiceConfig(addresses=("http://vault.internal:1",), request_timeout=0.1)

@@ -18,12 +18,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import pydantic
 import pytest
 
 import greenlang_secrets as gs
 from contracts.markdown import ROOT, Block, blocks, pages
 
 _numbers = itertools.count(1)
+
+pydantic.create_model("First")  # it looks for its plugins then, on the disk, and not in a page
 
 TYPED_IN = {"README.md", "docs/tutorial/first-steps.md"}
 """Pages whose programs are files that `test_first_steps` runs beside a real stack."""

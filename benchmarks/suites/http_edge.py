@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -53,18 +53,6 @@ def spans() -> Any:
 def without(name: str) -> Any:
     """`HttpMetrics` without one of its parts."""
     return patch.object(http_metrics.HttpMetrics, name, lambda *_: None)
-
-
-@contextmanager
-def without_histogram(metrics: http_metrics.HttpMetrics) -> Iterator[None]:
-    """The durations are not recorded, and all else is."""
-    with patch.object(metrics, "_durations", _Nothing()):
-        yield
-
-
-class _Nothing:
-    def record(self, *_: object) -> None:
-        """Do nothing."""
 
 
 def reading(
@@ -133,7 +121,6 @@ async def _in(folder: Path, size: Size) -> Outcome:
             variants: dict[str, Callable[[], list[Any]]] = {
                 READ: list,
                 BASE: lambda: [without("ended")],
-                "without the histogram": lambda: [without_histogram(http)],
                 "with a span": lambda: [spans()],
             }
             await _until_it_answers(reading(app, state, headers, list))

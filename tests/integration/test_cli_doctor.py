@@ -281,6 +281,7 @@ def test_an_unwritable_audit_log_is_named(doctor, environment, tmp_path):
     assert (found["check"], found["cause"]) == ("audit_log", "audit_log_unwritable")
     assert "is no folder" in found["what"]
     assert unnamed.exit_code == 0
+    assert doctor().stderr == "1 warning\n"
     assert [each["cause"] for each in findings(unnamed, level="warning")] == [
         "audit_log_unwritable"
     ]

@@ -121,6 +121,7 @@ def test_a_token_without_rights_is_explained(run, without_rights):
     assert result.exit_code == 1
     assert "held\tdeny\n" in result.stdout
     assert "version\tnone, Vault did not say\n" in result.stdout
+    assert "rotation\tVault did not say\n" in result.stdout
     assert "last error\tpermission_denied\n" in result.stdout
 
 

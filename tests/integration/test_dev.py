@@ -427,6 +427,25 @@ def test_a_data_folder_serves_one_stack(start, tmp_path):
     assert first.process.poll() is None
 
 
+def test_a_data_folder_in_a_checkout_is_none_of_gits(start, tmp_path):
+    """What is kept has keys and tokens in it, and git takes none of it; a file beside it, yes."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    (tmp_path / "app.py").write_text("pass\n")
+    run = start("--data-dir", str(tmp_path / ".dev"), "--no-postgres", "--no-valkey")
+    run.ready()
+
+    taken = subprocess.run(
+        ["git", "-C", str(tmp_path), "ls-files", "--others", "--exclude-standard"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+
+    assert (tmp_path / ".dev" / "issuer.key").exists()
+    assert "app.py" in taken
+    assert [name for name in taken if name.startswith(".dev/")] == []
+
+
 # ---------------------------------------------------------------- its parts
 
 

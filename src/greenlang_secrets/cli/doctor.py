@@ -110,9 +110,15 @@ def _print(diagnosis: Diagnosis, *, as_json: bool) -> None:
             for found in diagnosis.findings
         ],
     )
+    click.echo(_sum(diagnosis), err=True)
+
+
+def _sum(diagnosis: Diagnosis) -> str:
     faults = len(diagnosis.faults)
-    said = {0: "nothing is wrong", 1: "1 fault"}.get(faults, f"{faults} faults")
-    click.echo(said, err=True)
+    warnings = sum(found.level.value == "warning" for found in diagnosis.findings)
+    told = [(faults, "fault"), (warnings, "warning")]
+    said = [f"{count} {what}{'s' * (count > 1)}" for count, what in told if count]
+    return ", ".join(said) or "nothing is wrong"
 
 
 def _named(found: Finding) -> str:

@@ -35,14 +35,14 @@ def explain(path: str, *, tenant: str | None, as_json: bool) -> None:
     that program knows: there it is `await secrets.explain(path)`. Exit code 1 if a read would
     give no value.
     """
-    explanation = asyncio.run(_explain(path, tenant))
+    explanation, told = asyncio.run(_explain(path, tenant))
     show(_document(explanation), "", as_json=as_json)
     if not as_json:
-        pairs(_text(explanation))
+        pairs(_text(explanation, told=told))
     raise click.exceptions.Exit(0 if explanation.may_read and explanation.state == "live" else 1)
 
 
-async def _explain(path: str, tenant: str | None) -> Explanation:
+async def _explain(path: str, tenant: str | None) -> tuple[Explanation, bool]:
     from greenlang_secrets.service import SecretsService
 
     async with SecretsService.open() as service:
@@ -52,19 +52,22 @@ async def _explain(path: str, tenant: str | None) -> Explanation:
 
 async def _with_rotation(
     service: SecretsService, view: SecretsView, explanation: Explanation
-) -> Explanation:
-    """Add what the rotation's record in Vault says: a command has no rotation manager."""
+) -> tuple[Explanation, bool]:
+    """Add what the rotation's record in Vault says: a command has no rotation manager.
+
+    The second part is whether Vault said anything: a refusal is no "never rotated".
+    """
     from greenlang_secrets.rotation.record import Records
 
     records = Records(service.client, service.config.kv_mount)
     try:
         record = await records.read(view.context.scope, SecretPath.parse(explanation.path))
     except SecretsError as refused:
-        return replace(explanation, last_error=explanation.last_error or refused.code)
+        return replace(explanation, last_error=explanation.last_error or refused.code), False
     if record is None:
-        return explanation
+        return explanation, True
     error = explanation.last_error or record.standing.error_code
-    return replace(explanation, rotation=record.standing, last_error=error)
+    return replace(explanation, rotation=record.standing, last_error=error), True
 
 
 def _document(explanation: Explanation) -> dict[str, object]:
@@ -96,7 +99,7 @@ def _document(explanation: Explanation) -> dict[str, object]:
     }
 
 
-def _text(explanation: Explanation) -> dict[str, str]:
+def _text(explanation: Explanation, *, told: bool) -> dict[str, str]:
     held = explanation.held
     version = "none" if explanation.version is None else str(explanation.version)
     return {
@@ -108,7 +111,7 @@ def _text(explanation: Explanation) -> dict[str, str]:
         "version": f"{version}, {explanation.state or 'Vault did not say'}",
         "cache": _EMPTY,
         "leases": "none: those of a running program are its own",
-        "rotation": _rotation(explanation),
+        "rotation": _rotation(explanation) if told else "Vault did not say",
         "last error": explanation.last_error or "none",
     }
 

@@ -241,6 +241,8 @@ def _locked(data_dir: Path) -> tuple[Path, IO[str]]:
     """The data folder, made if it is missing, and the lock that makes it ours until closed."""
     try:
         folder = private_folder(data_dir)
+        # It may lie in somebody's checkout, and holds keys: nothing in it is for git.
+        (folder / ".gitignore").write_text("*\n")
         lock = (folder / ".lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -58,7 +58,7 @@ class Supervisor:
     @property
     def running(self) -> int:
         """How many tasks run now."""
-        return len(self._tasks)
+        return sum(not task.done() for task in self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         """Run `work` as a task that this supervisor owns, and return the task.

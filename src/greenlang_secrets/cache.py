@@ -183,6 +183,17 @@ class SecretCache(Generic[V]):
         await self._fly(key, load).landing()
         return True
 
+    def under_way(self, key: CacheKey) -> Awaitable[V] | None:
+        """Return what `get` of a key waits for of which nothing is held and a load is under way;
+        None to go on with `get`.
+        """
+        flight = self._flights.get(key)
+        if flight is None or self._held.find(key) is not None:
+            return None
+        self.misses += 1
+        self.coalesced += 1
+        return flight.landing()
+
     def _usable(self, entry: Entry[V], now: float, max_age: float | None) -> bool:
         if now >= entry.fresh_until and now >= entry.stale_until:
             return False
@@ -275,6 +286,7 @@ class SecretCache(Generic[V]):
         if flight.kept:
             self._store(key, value, asked_at)
             self._on_answer(key, value, asked_at)
+        flight.land(value)
         return value
 
     def _note(self, error: SecretsError) -> None:

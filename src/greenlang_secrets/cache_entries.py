@@ -127,19 +127,24 @@ class Flight(Generic[V]):
             self.over(self.task)
         return waiter
 
+    def land(self, value: V) -> None:
+        """Give all who wait the value, from within the task, which must end in this very turn of
+        the loop: they go on in the next, and not in the one after its callbacks.
+        """
+        for waiter in self._waiters:
+            if not waiter.done():  # its caller was cancelled
+                waiter.set_result(value)
+        self._waiters.clear()
+
     def over(self, task: asyncio.Task[V]) -> None:
-        """Tell all who wait how the task has ended."""
+        """Tell all who still wait how the task has ended."""
         error: BaseException | None
         if task.cancelled():
             # Not the caller was cancelled but the load, with everything the service runs.
             error = RuntimeError("the service was closed during this read")
-        else:
-            error = task.exception()
+        elif (error := task.exception()) is None:
+            self.land(task.result())
         for waiter in self._waiters:
-            if waiter.done():
-                continue  # its caller was cancelled
-            if error is None:
-                waiter.set_result(task.result())
-            else:
+            if error is not None and not waiter.done():
                 waiter.set_exception(error.again() if isinstance(error, SecretsError) else error)
         self._waiters.clear()

@@ -140,9 +140,10 @@ class SecretMap(_Guarded):
     @property
     def size(self) -> int:
         """Octets of all keys and values, for a cache that bounds its memory."""
-        return sum(
-            len(_octets(key)) + len(_octets(value.reveal())) for key, value in self._values.items()
-        )
+        octets = 0
+        for key, value in self._values.items():
+            octets += _length(key) + _length(value.reveal())
+        return octets
 
     def __contains__(self, key: object) -> bool:
         return key in self._values
@@ -166,6 +167,11 @@ class SecretMap(_Guarded):
         for key, value in self._values.items():
             same &= value == other._values[key]
         return same
+
+
+def _length(text: str) -> int:
+    """How many octets a text has; without making them where each is a character."""
+    return len(text) if text.isascii() else len(_octets(text))
 
 
 def _octets(text: str) -> bytes:

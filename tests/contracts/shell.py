@@ -38,6 +38,7 @@ NOT_HERE = {
     "helm": "no wheel; its values are held by tests/kubernetes and tests/contracts",
     "py-spy": "in the environment of the benchmarks, and needs root",
     "pytest": "the reader's, as a plugin has it",
+    "python": "the reader's; files are looked for",
     "python3": "the reader's",
     "uvicorn": "runs an example; tests/integration/examples runs it as its page says",
     "setup-envtest": "comes with Kubernetes, see CONTRIBUTING.md",
@@ -210,15 +211,6 @@ def _unknown_packages(words: list[str]) -> Iterator[str]:
                 yield f"extra {extra}"
 
 
-def _unknown_scripts(words: list[str]) -> Iterator[str]:
-    """A script below a folder is ours; another is what the page has the reader write."""
-    match words:
-        case ["-m", *_]:
-            yield from _unknown_modules(words)
-        case [script, *_] if "/" in script and not (ROOT / script).is_file():
-            yield f"script {script}"
-
-
 def _unknown_applications(words: list[str]) -> Iterator[str]:
     match words:
         case ["--app-dir", folder, app, *_]:
@@ -246,7 +238,6 @@ _ASKED: dict[str, Callable[[list[str]], Iterator[str]]] = {
     "kubectl": _unknown_kubectl,
     "make": _unknown_make,
     "pip": _unknown_packages,
-    "python": _unknown_scripts,
     "uvicorn": _unknown_applications,
     "vault": _unknown_bao,
 }

@@ -35,7 +35,9 @@ def broken(page: Path, text: str) -> list[str]:
     named = _TEST.findall(text) + [(path, name) for name, path in _NAMED_LINK.findall(text)]
     found += [f"{path}::{name}" for path, name in named if name not in _tests_of(ROOT / path)]
     found += [
-        name for name in _FILE.findall(text) if "NAME" not in name and not (ROOT / name).exists()
+        name
+        for name in _FILE.findall(text)
+        if "NAME" not in name and not (ROOT / name).exists() and not (page.parent / name).exists()
     ]
     found += sorted(set(_VARIABLE.findall(text)) - _variables())
     return found

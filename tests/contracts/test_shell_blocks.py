@@ -81,8 +81,8 @@ def test_what_a_shell_refuses_is_found() -> None:
         ("vault token revoke -fly", "option bao -fly"),
         ("pip install 'greenlang-secrets[fly]'", "extra fly"),
         (".venv/bin/python -m observability.fly", "module observability.fly"),
-        ("python docs/fly.py", "script docs/fly.py"),
-        ("uvicorn --app-dir docs/fly app:app", "application docs/fly app:app"),
+        ("python docs/fly.py", "file docs/fly.py"),
+        ("uvicorn --app-dir docs fly:app", "application docs fly:app"),
     ],
 )
 @pytest.mark.parametrize("fence", ["```sh\n{}\n```\n", "```console\n$ {}\nits answer\n```\n"])
@@ -93,4 +93,9 @@ def test_what_is_not_there_is_found(line: str, complaint: str, fence: str) -> No
 
 def test_a_program_that_cannot_be_asked_is_not_there() -> None:
     """The control: what is asked for its options is not excused from it."""
-    assert {name for name in NOT_HERE if shutil.which(name)} <= {"pytest", "python3", "py-spy"}
+    assert {name for name in NOT_HERE if shutil.which(name)} <= {
+        "pytest",
+        "python",
+        "python3",
+        "py-spy",
+    }

@@ -93,6 +93,27 @@ def test_every_page_is_in_the_index() -> None:
     assert unlisted(INDEX) == set()
 
 
+def test_the_readme_is_read_in_one_sitting() -> None:
+    """It is short, and leaves the promises with their tests to the page that has them all."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    assert len(readme.splitlines()) <= 150
+    assert "| Promise |" not in readme
+    assert "| Promise |" in (ROOT / "docs/explanation/promises.md").read_text("utf-8")
+
+
+def twice(text: str) -> list[str]:
+    """Return the pages that a list of pages has more than once, as two merged branches may."""
+    entries = re.findall(r"^- \[[^\]]*\]\(([^)]*)\)", text, re.MULTILINE)
+    return sorted({entry for entry in entries if entries.count(entry) > 1})
+
+
+def test_no_page_is_listed_twice() -> None:
+    """The index has each page once, and a copied line is found."""
+    assert twice(INDEX) == []
+    assert twice(INDEX + "\n- [Trace](how-to/trace.md)\n") == ["how-to/trace.md"]
+
+
 def test_a_page_that_the_index_lacks_is_found() -> None:
     """The control: without its line, a page is missing."""
     lines = [line for line in INDEX.splitlines() if "how-to/trace.md" not in line]

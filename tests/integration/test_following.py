@@ -68,7 +68,7 @@ def value(secret: gs.Secret) -> str:
 def running(service: gs.SecretsService) -> int:
     tasks = service.followers.supervisor._tasks
     return sum(
-        not task.get_name().startswith("vault.") for task in tasks
+        not task.done() and not task.get_name().startswith("vault.") for task in tasks
     )  # which every service has
 
 

@@ -684,6 +684,20 @@ async def test_missing_permission_is_denied_without_a_request(
     assert await vault_server.audit_requests(mark) == []
 
 
+async def test_read_under_way_is_nobodys_who_may_not_read(secrets):
+    """Who may not read a secret is denied also while another reads it, in the very same turn."""
+    await secrets.put("x", {"k": "v"})
+    view = secrets.scoped(gs.TenantContext(principal=caller(gs.Permission.LIST), scope=gs.PLATFORM))
+
+    allowed, joined, denied = await asyncio.gather(
+        secrets.get("x"), secrets.get("x"), view.get("x"), return_exceptions=True
+    )
+
+    assert allowed is joined
+    assert allowed["k"].reveal() == "v"
+    assert isinstance(denied, gs.AccessDenied)
+
+
 async def test_listing_is_enough_to_list(secrets):
     """`secrets:list` lists and does not read."""
     await secrets.put("x", {"k": "v"})

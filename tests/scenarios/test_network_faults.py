@@ -58,9 +58,9 @@ async def left_clean(*addresses: str) -> AsyncIterator[Transport]:
     )
     async with Transport(config) as transport:
         yield transport
-        assert transport._wire._session is not None
-        connector = transport._wire._session.connector
-        while connector._acquired:
+        connections = transport._wire._connections
+        assert connections is not None
+        while connections.in_use:
             await asyncio.sleep(0.01)
     while open_sockets() > sockets:  # a closed one goes with the next turn of the loop
         await asyncio.sleep(0.01)

@@ -211,6 +211,55 @@ async def test_200_callers_of_a_cold_key_share_one_load(cache, source):
     assert cache.stats().coalesced == 199
 
 
+async def test_load_under_way_is_joined_while_nothing_is_held(cache, source):
+    """Who comes meanwhile may wait for it without more ado, and is counted as who goes through
+    `get`; not where there is nothing to wait for.
+    """
+    assert cache.under_way(KEY) is None
+    source.gate.clear()
+    first = asyncio.ensure_future(cache.get(KEY, source))
+    await settle()
+
+    landing = cache.under_way(KEY)
+    assert landing is not None
+    source.gate.set()
+
+    assert await landing == await first == "v1"
+    assert source.loads == 1
+    assert (cache.stats().misses, cache.stats().coalesced) == (2, 1)
+    assert cache.under_way(KEY) is None
+
+
+async def test_load_under_way_is_not_joined_past_what_is_held(cache, source, clock):
+    """A stale value at hand, or a load that an invalidation has overtaken, is `get`'s to weigh."""
+    await cache.get(KEY, source)
+    clock.now += 31
+    source.gate.clear()
+    waiting = asyncio.ensure_future(cache.get(KEY, source))
+    await settle()
+    assert source.loads == 2
+
+    assert cache.under_way(KEY) is None
+    cache.invalidate(*KEY[:2])
+    assert cache.under_way(KEY) is None
+
+    source.gate.set()
+    await waiting
+
+
+async def test_task_of_a_load_has_ended_when_its_waiters_go_on(cache, source, supervisor):
+    """Nothing runs any more that a caller could take for its own."""
+    source.gate.clear()
+    waiting = asyncio.ensure_future(cache.get(KEY, source))
+    await settle()
+    assert supervisor.running == 1
+    source.gate.set()
+
+    await waiting
+
+    assert supervisor.running == 0
+
+
 async def test_cancelled_caller_leaves_the_load_to_the_others(cache, source):
     """Cancelling the caller that began a load does not cancel the load."""
     source.gate.clear()

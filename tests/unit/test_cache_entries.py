@@ -76,11 +76,16 @@ async def test_who_comes_after_the_landing_is_told_as_well():
     assert await flight.landing() == "v1"
 
 
-async def test_waiter_that_was_cancelled_is_left_alone():
-    """The others are told all the same."""
+@pytest.mark.parametrize("tells", [True, False])
+async def test_waiter_that_was_cancelled_is_left_alone(tells):
+    """The others are told all the same, whether by the load itself or by the end of its task."""
     flight = flight_of(arrives())
     gone, stays = flight.landing(), flight.landing()
     gone.cancel()
+
+    if tells:
+        flight.land("v1")
+        assert stays.done()
 
     assert await stays == "v1"
     assert gone.cancelled()

@@ -32,7 +32,7 @@ class Certificates:
     """The TLS context for a configuration's files.
 
     Attributes:
-        context: what new connections use; True, the HTTP client's own, where no address begins
+        context: what new connections use; None where no address begins
             with https.
     """
 
@@ -43,7 +43,7 @@ class Certificates:
         self._files: tuple[Path, ...] = tuple(file for file in named if file is not None)
         self._stamp: _Stamp = ()
         self._looking = asyncio.Lock()
-        self.context: ssl.SSLContext | bool = True
+        self.context: ssl.SSLContext | None = None
 
     async def load(self) -> None:
         """Read the files for the first time.

@@ -76,15 +76,21 @@ class Reading:
         """Return an answer; see `Transport.send`."""
         backoff = Backoff(random.random)
         attempts = lags = trusted = 0
-        untried = await self._order(call)
+        if call.request.consistent and self._nodes.writer is None:
+            await self._active.found(within=PATIENCE)
+        recent = call.request.consistent or self._written.recently(call.request.place)
+        untried = self._nodes.order(active_first=recent)
         while True:
             async with self._places.taken(call.request.subject):
                 untried.sort(key=self._nodes.is_open)  # one may have opened since, in the queue
-                asked = list(untried)
-                outcome = await self._answer(call, untried)
+                asked = len(untried)
+                if asked == 1 or not call.request.may_race:
+                    outcome = await self._attempts.make(call, untried.pop(0))
+                else:
+                    outcome = await self._race(call, untried)
             if isinstance(outcome, VaultResponse):
                 return outcome
-            attempts += len(asked) - len(untried)
+            attempts += asked - len(untried)
             if outcome.lagging or (lags and not untried and outcome.reason in _ELECTING):
                 # Until the deadline: when a leader dies right after it has acknowledged a write,
                 # the others cannot show that write before they have elected another; some lag
@@ -128,19 +134,11 @@ class Reading:
                 return False
         return True
 
-    async def _order(self, call: Call) -> list[int]:
-        if call.request.consistent and self._nodes.writer is None:
-            await self._active.found(within=PATIENCE)
-        recent = call.request.consistent or self._written.recently(call.request.place)
-        return self._nodes.order(active_first=recent)
-
-    async def _answer(self, call: Call, untried: list[int]) -> VaultResponse | Failure:
+    async def _race(self, call: Call, untried: list[int]) -> VaultResponse | Failure:
         """Ask the first of `untried`, and another one as well when that is late; those asked are
         taken out of it.
         """
         node = untried.pop(0)
-        if not untried or not call.request.may_race:
-            return await self._attempts.make(call, node)
         left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leaving.setdefault(node, set()).add(left)
         first = self._start(call, node)

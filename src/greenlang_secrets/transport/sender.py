@@ -43,7 +43,7 @@ class Transport:
         self._config = config
         self._clock = clock
         self._supervisor = Supervisor()
-        self._wire = Wire(config, clock=clock)
+        self._wire = Wire(config, supervisor=self._supervisor, clock=clock)
         self._budget = RetryBudget()
         written, latency = Written(clock=clock), Latency()
         nodes = Nodes(config.addresses, clock=clock)

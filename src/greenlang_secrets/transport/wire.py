@@ -1,51 +1,47 @@
-"""One attempt at one address over HTTP: the only importer of the HTTP client.
-
-Owns the connections, what a request looks like on the wire, the cap on answers, strict
-JSON, and the table that tells an answer from a failure.
+"""One attempt at one address over HTTP: what a request looks like on the wire, strict JSON, and
+the table that tells an answer from a failure.
 
 Redirects are never followed: a standby's 307 names an address, and following it would
-send the token there (docs/explanation/vault-facts.md). URLs are sent as built, because the
-client would collapse ``..`` otherwise.
+send the token there (docs/explanation/vault-facts.md). Targets are sent as built, and nothing is
+sent twice: there is one layer of retries, and it is not this one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import socket
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
-import aiohttp
-import yarl
-
+from greenlang_secrets.background import Supervisor
 from greenlang_secrets.config import SecretsServiceConfig
 from greenlang_secrets.errors import VaultProtocolError
 from greenlang_secrets.tracing import traceparent
 from greenlang_secrets.transport.certificates import Certificates
-from greenlang_secrets.transport.messages import Call, Failure, VaultRequest, VaultResponse
-from greenlang_secrets.transport.places import MAX_IN_FLIGHT
+from greenlang_secrets.transport.connection import Connection
+from greenlang_secrets.transport.connections import Connections, Origin
+from greenlang_secrets.transport.messages import Call, Failure, VaultResponse
+from greenlang_secrets.transport.replies import MAX_RESPONSE, BadReply, Reply, ReplyTooLarge
+from greenlang_secrets.version import __version__
 
 __all__ = ["MAX_RESPONSE", "READ_TIMEOUT", "Wire"]
 
-_Outcome = VaultResponse | Failure | VaultProtocolError
+_Outcome = VaultResponse | Failure | VaultProtocolError | ValueError
 """Errors are values down here, so that no traceback holds these frames."""
-
-MAX_RESPONSE: Final = 4 * 1024 * 1024
-"""Octets of an answer read at most: raft keeps values under 1 MiB, lists are longer."""
 
 READ_TIMEOUT: Final = 2.0
 """Seconds of silence after which one attempt is given up: a frozen node accepts and is mute."""
 
 _RETRY_AFTER_CAP: Final = 5.0
 
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))
-"""A peer that vanished is noticed 19 s after its last octet, and not after Linux's two hours."""
-
 # Alerts with which a server ends a handshake. In TLS 1.3 the client has finished its own half by
 # then, so they come as the answer to a request; the server has not looked at that.
 _REFUSED_CERTIFICATE: Final = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
+
+_TARGET: Final = re.compile(r"[!-~]+")
+_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class Wire:
@@ -55,58 +51,46 @@ class Wire:
         self,
         config: SecretsServiceConfig,
         *,
+        supervisor: Supervisor,
         clock: Callable[[], float],
     ) -> None:
         self._config = config
+        self._supervisor = supervisor
         self._clock = clock
+        self._silence = min(READ_TIMEOUT, config.request_timeout)
         self.certificates = Certificates(config)
-        self._session: aiohttp.ClientSession | None = None
-        self._headers = {"X-Vault-Request": "true", "Accept-Encoding": "identity"}
-        if config.namespace is not None:
-            self._headers["X-Vault-Namespace"] = config.namespace
+        self._connections: Connections | None = None
+        self._origins = {address: Origin.of(address) for address in config.addresses}
+        self._fields = (
+            f"User-Agent: greenlang-secrets/{__version__}\r\n"
+            "Accept: */*\r\nAccept-Encoding: identity\r\nX-Vault-Request: true\r\n"
+        )
 
     async def __aenter__(self) -> Self:
-        config = self._config
         await self.certificates.load()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                # A read that is late is sent to a second node, hence twice as many in all.
-                limit=2 * MAX_IN_FLIGHT,
-                limit_per_host=MAX_IN_FLIGHT,
-                ttl_dns_cache=30,
-                keepalive_timeout=30,
-                socket_factory=_socket,
-            ),
-            timeout=aiohttp.ClientTimeout(
-                total=config.request_timeout,
-                sock_connect=config.connect_timeout,
-                sock_read=min(READ_TIMEOUT, config.request_timeout),
-            ),
-            auto_decompress=False,  # a compressed answer could unpack past the cap
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,  # a proxy from the environment would see the token
+        self._connections = Connections(
+            connect_timeout=self._config.connect_timeout, supervisor=self._supervisor
         )
-        # Else the client itself sends a PUT or DELETE again whose answer was lost, unseen: there
-        # is one layer of retries, and it is not this one (test_transport.py holds it).
-        self._session._retry_connection = False  # noqa: SLF001  no public switch in aiohttp 3.14
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._connections is not None:
+            await self._connections.close()
+            self._connections = None
 
     async def attempt(
         self, call: Call, address: str, *, index: str | None = None
     ) -> VaultResponse | Failure:
-        """Do one attempt at one address; a failure is a value, so that no traceback of the
-        HTTP client (which names hosts, and holds headers in its frames) travels on.
+        """Do one attempt at one address; a failure is a value, so that no traceback of what is
+        below (which names hosts, and holds headers in its frames) travels on.
 
         After a TLS failure the certificate files are looked at, and if they have changed it is
         done once more. `index` is what the node must have applied to answer a read.
 
         Raises:
             VaultProtocolError: the answer is not Vault's.
+            ValueError: the token has a character that no header field may have, such as a line's
+                end; nothing was sent.
             RuntimeError: the connections are not open.
         """
         context = self.certificates.context
@@ -115,125 +99,116 @@ class Wire:
             await self.certificates.refresh()
             if self.certificates.context is not context:
                 outcome = await self._attempt(call, address, index)
-        if isinstance(outcome, VaultProtocolError):
+        if isinstance(outcome, VaultProtocolError | ValueError):
             # Raised here, where no frame holds the token or the body in clear (a log may show
-            # the frames' variables), and no error of the client's is its context.
+            # the frames' variables), and no error from below is its context.
             raise outcome
         return outcome
 
     async def _attempt(self, call: Call, address: str, index: str | None) -> _Outcome:
-        if self._session is None:
+        connections = self._connections
+        if connections is None:
             raise RuntimeError("the transport is not open; use it as an async context manager")
-        request = call.request
-        headers = dict(self._headers)
-        if call.token is not None:
-            headers["X-Vault-Token"] = call.token.reveal()
-        if request.wrap_ttl is not None:
-            headers["X-Vault-Wrap-TTL"] = str(request.wrap_ttl)
-        if index is not None:
-            headers["X-Vault-Index"] = index
-        if self._config.vault_traceparent and (parent := traceparent()) is not None:
-            headers["traceparent"] = parent
-        data = None
-        if request.body is not None:
-            data = json.dumps(request.body, ensure_ascii=False).encode()
-            headers["Content-Type"] = request.content_type
         asked_at = self._clock()
-        if asked_at >= call.deadline:
+        within = call.deadline - asked_at
+        if within <= 0:
             return Failure("timeout")  # not sent, so known not to have been done
+        deadline = asyncio.get_running_loop().time() + within
+        origin = self._origins[address]
         try:
-            async with (
-                asyncio.timeout(call.deadline - asked_at),
-                self._session.request(
-                    request.method,
-                    _url(address, request),
-                    headers=headers,
-                    data=data,
-                    allow_redirects=False,
-                    # Per request, so that a new connection has the newest context.
-                    ssl=self.certificates.context,
-                ) as answer,
-            ):
-                payload = await _read(answer)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return _failure(error)
-        return _judge(answer, payload, asked_at, asked_for=index)
-
-
-def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = info
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE:
-        if hasattr(socket, name):  # macOS has other names for some
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
-
-
-def _url(address: str, request: VaultRequest) -> yarl.URL:
-    query = f"?{request.query}" if request.query else ""
-    return yarl.URL(f"{address}/v1/{request.path.text}{query}", encoded=True)
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
-    """The whole body, or None if it is longer than the cap."""
-    if (answer.content_length or 0) > MAX_RESPONSE:
-        answer.close()
-        return None
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await answer.content.readany():
-        size += len(chunk)
-        if size > MAX_RESPONSE:
-            answer.close()
-            return None
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _failure(error: Exception) -> Failure | VaultProtocolError:
-    """What an exception of the HTTP client means, the most specific first."""
-    match error:
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return Failure("tls", final=True, unsent=True)
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-            return Failure("network", unsent=True)
-        case TimeoutError():
-            return Failure("timeout", done=True)
-        case aiohttp.ClientResponseError():  # not HTTP
+            request = self._request(call, origin, index)
+        except _UnsendableError:
+            return ValueError("a header field or target has a character that it may not have")
+        connection = connections.kept(origin, self.certificates.context)
+        if connection is None:
+            dialled = await self._dialled(connections, origin, deadline)
+            if isinstance(dialled, Failure):
+                return dialled
+            connection = dialled
+        try:
+            reply = await connection.ask(request, deadline=deadline, silence=self._silence)
+        except ReplyTooLarge:
+            return VaultProtocolError("Vault's answer is larger than 4 MiB.")
+        except BadReply:
             return VaultProtocolError()
-        case _ if _refuses_certificate(error):
+        except OSError as error:  # TimeoutError is one
+            return _lost(error)
+        connections.keep(origin, connection)
+        return _judge(reply, asked_at, asked_for=index)
+
+    async def _dialled(
+        self, connections: Connections, origin: Origin, deadline: float
+    ) -> Connection | Failure:
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                # With the newest context, whenever the last connection was made.
+                return await connections.dialled(origin, self.certificates.context)
+        except ssl.SSLError:
             return Failure("tls", final=True, unsent=True)
-        case _:
-            return Failure("network", done=True)
+        except OSError:
+            # With no time left for it nothing is known of the node.
+            return Failure("timeout") if limit.expired() else Failure("network", unsent=True)
+
+    def _request(self, call: Call, origin: Origin, index: str | None) -> bytes:
+        request = call.request
+        query = f"?{request.query}" if request.query else ""
+        target = f"/v1/{request.path.text}{query}"
+        if _TARGET.fullmatch(target) is None:
+            raise _UnsendableError
+        head = f"{request.method} {target} HTTP/1.1\r\nHost: {origin.named}\r\n{self._fields}"
+        if call.token is not None:
+            head += _field("X-Vault-Token", call.token.reveal())
+        if self._config.namespace is not None:
+            head += _field("X-Vault-Namespace", self._config.namespace)
+        if request.wrap_ttl is not None:
+            head += _field("X-Vault-Wrap-TTL", str(request.wrap_ttl))
+        if index is not None:
+            head += _field("X-Vault-Index", index)
+        if self._config.vault_traceparent and (parent := traceparent()) is not None:
+            head += _field("traceparent", parent)
+        if request.body is not None:
+            body = json.dumps(request.body, ensure_ascii=False).encode()
+            head += _field("Content-Type", request.content_type)
+            return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        if not request.reads:
+            head += "Content-Length: 0\r\n"
+        return f"{head}\r\n".encode()
 
 
-def _refuses_certificate(error: Exception) -> bool:
-    """Whether the server ended the handshake because of our certificate; by OpenSSL's constants."""
-    cause = error if isinstance(error, ssl.SSLError) else error.__cause__
-    reason = cause.reason if isinstance(cause, ssl.SSLError) else None
-    return reason is not None and any(name in reason for name in _REFUSED_CERTIFICATE)
+class _UnsendableError(Exception):
+    """The request would not be one on the wire, or more than one."""
 
 
-def _judge(
-    answer: aiohttp.ClientResponse,
-    payload: bytes | None,
-    asked_at: float,
-    *,
-    asked_for: str | None,
-) -> _Outcome:
+def _field(name: str, value: str) -> str:
+    """A header field, refused if it would be two, or end the head."""
+    if _VALUE.fullmatch(value) is None:
+        raise _UnsendableError
+    return f"{name}: {value}\r\n"
+
+
+def _lost(error: OSError) -> Failure:
+    """What it means that a request was sent and no answer came."""
+    if isinstance(error, TimeoutError):
+        return Failure("timeout", done=True)
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    if reason is not None and any(name in reason for name in _REFUSED_CERTIFICATE):
+        return Failure("tls", final=True, unsent=True)
+    return Failure("network", done=True)
+
+
+def _judge(reply: Reply, asked_at: float, *, asked_for: str | None) -> _Outcome:
     """The retry table (docs/explanation/vault-facts.md): which statuses are answers."""
-    match answer.status:
+    match reply.status:
         case 307 | 472 | 473:
-            return Failure("standby", location=answer.headers.get("Location"))
+            return Failure("standby", location=reply.fields.get("location"))
         case 429:
-            body = _json(answer, payload)
+            body = _json(reply)
             if isinstance(body, VaultProtocolError):
                 return body
             if asked_for is not None and not body.get("errors"):
                 # The node has not got that far. It asks to wait for 1 s; its lag is a tenth.
                 return Failure("standby", lagging=True)
-            return Failure("overloaded", wait=_retry_after(answer))
+            return Failure("overloaded", wait=_retry_after(reply))
         case 412 if asked_for is not None:  # Vault Enterprise's word for it
             return Failure("standby", lagging=True)
         case 501 | 503:
@@ -245,40 +220,37 @@ def _judge(
         case status if status > 500:
             return Failure("network", done=True)
         case status:
-            body = _json(answer, payload)
+            body = _json(reply)
             if isinstance(body, VaultProtocolError):
                 return body
             return VaultResponse(
                 status=status,
                 body=body,
                 asked_at=asked_at,
-                index=answer.headers.get("X-Vault-Index"),
+                index=reply.fields.get("x-vault-index"),
             )
 
 
-def _json(
-    answer: aiohttp.ClientResponse, payload: bytes | None
-) -> Mapping[str, Any] | VaultProtocolError:
+def _json(reply: Reply) -> Mapping[str, Any] | VaultProtocolError:
     """The JSON object of an answer; the error as a value, for `Wire.attempt` to raise."""
-    if payload is None:
-        return VaultProtocolError("Vault's answer is larger than 4 MiB.")
-    if not payload:
+    if not reply.body:
         return {}
-    if answer.content_type != "application/json":
-        if answer.status < 400:
+    kind, _, _ = reply.fields.get("content-type", "").partition(";")
+    if kind.rstrip().lower() != "application/json":
+        if reply.status < 400:
             return VaultProtocolError()
         return {}  # such as "400 Bad Request" in text, or HTML
     try:
-        body = json.loads(payload)
+        body = json.loads(reply.body.decode())
     except ValueError:  # JSONDecodeError carries the whole text: it must not travel on
         body = None
     return body if isinstance(body, dict) else VaultProtocolError()
 
 
-def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
+def _retry_after(reply: Reply) -> float | None:
     """Seconds asked for, capped; 0 and absence (both seen) leave it to the backoff."""
     try:
-        seconds = float(answer.headers.get("Retry-After", "0"))
+        seconds = float(reply.fields.get("retry-after", "0"))
     except ValueError:
         return None
     return min(seconds, _RETRY_AFTER_CAP) if seconds > 0 else None

@@ -138,6 +138,7 @@ def _time(value: object) -> datetime:
     if not isinstance(value, str):
         raise VaultProtocolError
     try:
-        return datetime.fromisoformat(value).astimezone(UTC)
+        moment = datetime.fromisoformat(value)
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except ValueError:
         raise VaultProtocolError from None

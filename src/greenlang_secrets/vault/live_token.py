@@ -7,8 +7,7 @@ another has taken over from is *retired*: it is revoked when its last user is do
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from greenlang_secrets.lifetime import Term
 from greenlang_secrets.sensitive import SecretValue
@@ -77,14 +76,9 @@ class LiveToken:
         self._users -= 1
         self._tell()
 
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> InUse:
         """Be a user meanwhile."""
-        self.acquire()
-        try:
-            yield
-        finally:
-            self.release()
+        return InUse(self)
 
     def retire(self) -> None:
         """Say that another token has taken over."""
@@ -94,3 +88,18 @@ class LiveToken:
     def _tell(self) -> None:
         if self.retired and self._users == 0:
             self._unused(self)
+
+
+class InUse:
+    """A user for the time of a block, as `LiveToken.in_use` gives it, for each request."""
+
+    __slots__ = ("_token",)
+
+    def __init__(self, token: LiveToken) -> None:
+        self._token = token
+
+    def __enter__(self) -> None:
+        self._token.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._token.release()

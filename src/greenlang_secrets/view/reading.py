@@ -56,28 +56,33 @@ class Reading(Scoped):
             SecretNotFound, SecretDeleted, VersionNotFound: there is no value.
             VaultUnavailable, AuthenticationLost: no answer, and no value to fall back on.
         """
-        # What `SecretCache.fresh` does, written out: a call of it costs as much as all the rest.
-        if (
-            version is None
-            and min_version is None
-            and max_age is None
-            and not fresh
-            and (entry := self._shelf.get(path)) is not None
-            and self._clock() < entry.refresh_at
+        under_way = None
+        if version is None and min_version is None and max_age is None and not fresh:
+            # What `SecretCache.fresh` does, written out: a call of it costs as much as the rest.
+            entry = self._shelf.get(path)
+            if entry is not None and self._clock() < entry.refresh_at:
+                entry.count[0] += 1
+                entry.used = True
+                return entry.value
+            # Of a thousand who ask at once one parses the path; the others read what it reads.
+            if self._may_read:
+                under_way = self._cache.under_way((self._scope_key, path, None))
+        elif (
+            version is not None and self._may_read and min_version is max_age is None and not fresh
         ):
-            entry.count[0] += 1
-            entry.used = True
-            return entry.value
-        if version is not None and self._may_read and min_version is max_age is None and not fresh:
             pinned = self._cache.fresh((self._scope_key, path, version))
             if pinned is not None:
                 return pinned
         with self._core.tally.counting(Action.READ) as outcome:
-            secret = await self._get(path, version, min_version, max_age, fresh=fresh)
+            if under_way is None:
+                secret = await self._get(path, version, min_version, max_age, fresh=fresh)
+            else:
+                secret = await under_way
             outcome.secret_type = secret.type
             if secret.stale:
                 outcome.result = Result.STALE
-            self._look_anew()
+            if not self._shelf:
+                self._look_anew()
             return secret
 
     def cached(self, path: str) -> Secret | None:
@@ -112,9 +117,9 @@ class Reading(Scoped):
             check_version(min_version)
         if max_age is not None and not max_age >= 0:
             raise InvalidRequest("max_age is seconds, 0 or greater.")
-        kv = self._core.client.kv(self.context.scope)
 
         async def load() -> Secret:
+            kv = self._core.client.kv(self.context.scope)
             with timed(Action.READ):
                 return await kv.read(path, version=version)
 

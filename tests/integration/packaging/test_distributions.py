@@ -57,7 +57,11 @@ def test_the_metadata_says_what_it_is(built: Built) -> None:
     assert metadata["Version"] == __version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
-    assert [name.partition(">")[0] for name in core] == ["aiohttp", "anyio", "opentelemetry-api"]
+    assert [name.partition(">")[0] for name in core] == [
+        "aiohappyeyeballs",
+        "anyio",
+        "opentelemetry-api",
+    ]
     assert "testing" in metadata.get_all("Provides-Extra", [])
 
 

@@ -151,4 +151,4 @@ async def test_without_https_no_file_is_touched(tmp_path):
     await certificates.refresh()
     await asyncio.wait_for(certificates.watch(), 1)
 
-    assert certificates.context is True
+    assert certificates.context is None

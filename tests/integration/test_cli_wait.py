@@ -108,7 +108,13 @@ def test_a_denial_is_not_waited_for(without_rights, vault_fault_proxy, mount):
 
 
 @pytest.mark.parametrize(
-    "options", [("--wait", "--version", "1"), ("--newer-than", "1"), ("--timeout", "-1")]
+    "options",
+    [
+        ("--wait", "--version", "1"),
+        ("--newer-than", "1"),
+        ("--timeout", "1"),
+        ("--wait", "--timeout", "-1"),
+    ],
 )
 def test_wrong_usage_is_refused(options):
     """One version is there or is not; and without --wait nothing is newer."""

@@ -42,6 +42,9 @@ def with_view(tenant: str | None, work: Callable[[SecretsView], Awaitable[T]]) -
     return asyncio.run(run())
 
 
+_WAITS: Final = 60.0  # seconds
+
+
 @click.command()
 @click.argument("path")
 @click.option("--field", metavar="KEY", help="Print the value of this key, and nothing else.")
@@ -54,10 +57,8 @@ def with_view(tenant: str | None, work: Callable[[SecretsView], Awaitable[T]]) -
 @click.option(
     "--timeout",
     type=click.FloatRange(0, 86400),
-    default=60.0,
-    show_default=True,
     metavar="SECONDS",
-    help="With --wait: so long at most.",
+    help=f"With --wait: so long at most, {_WAITS:g} by default.",
 )
 @_tenant
 @json_option
@@ -69,7 +70,7 @@ def get(
     number: int | None,
     wait: bool,
     newer_than: int | None,
-    timeout: float,
+    timeout: float | None,
     tenant: str | None,
     as_json: bool,
 ) -> None:
@@ -82,12 +83,17 @@ def get(
         raise click.UsageError("Give --field or --reveal, not both.")
     if wait and number is not None:
         raise click.UsageError("Give --wait or --version, not both.")
-    if newer_than is not None and not wait:
-        raise click.UsageError("Give --wait with --newer-than.")
+    if not wait and (newer_than is not None or timeout is not None):
+        raise click.UsageError("Give --wait with --newer-than and --timeout.")
     secret = with_view(
         tenant,
         lambda view: (
-            awaited(view, path, newer_than=newer_than or 0, within=timeout)
+            awaited(
+                view,
+                path,
+                newer_than=newer_than or 0,
+                within=_WAITS if timeout is None else timeout,
+            )
             if wait
             else view.get(path, version=number)
         ),

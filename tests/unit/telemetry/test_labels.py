@@ -18,6 +18,8 @@ from greenlang_secrets.errors import (
     InvalidTenant,
     InvalidVersion,
     LeaseExpired,
+    NeedsUnavailable,
+    NeedsUnmet,
     NotRenewable,
     NotRotatable,
     ObjectExists,
@@ -136,6 +138,9 @@ ERRORS = [
     (VaultRefused(status=400), "error"),
     (AuthenticationLost(), "unavailable"),
     (OutcomeUnknown(), "error"),
+    # Of several reads, each of which has been counted as what it was.
+    (NeedsUnmet({}, declared=1), "error"),
+    (NeedsUnavailable({}, declared=1), "error"),
 ]
 
 

@@ -610,6 +610,7 @@ REFUSED: dict[str, Callable[[Any], object]] = {
     "asdict": dataclasses.asdict,
     "next": next,
     "__getstate__": lambda held: held.__getstate__(),
+    "__reduce__": lambda held: held.__reduce__(),
     **{
         f"pickle.dumps, protocol {protocol}": lambda held, protocol=protocol: pickle.dumps(
             held, protocol

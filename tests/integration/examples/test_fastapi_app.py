@@ -66,6 +66,11 @@ async def test_no_request_fails_while_the_login_changes(served):
     """
     login = served.login
     async with under_load(served.who, workers=3, pause=0.01) as load:
+
+        async def begun() -> bool:  # no connection yet would look like one that is gone
+            return load.answered > 0
+
+        await until(begun)
         for _ in range(5):
             await login.turn()
             await login.old_are_gone()
@@ -79,7 +84,7 @@ async def test_no_request_fails_while_the_login_changes(served):
     served.example.process.terminate()
     await served.example.ends()
 
-    assert load.failed == []
+    assert load.failed == [], served.example.output[-4000:]
     assert load.users == {login.now, login.before}
     assert await login.sessions(login.now) == 0
     assert "Application shutdown complete" in served.example.output

@@ -113,6 +113,11 @@ async def test_lease_is_followed(config, engine_role, postgres_server):
         held = await secrets.database_credentials("app", mount=engine_role.mount)
         engine = await create_async_engine(secrets, held, connect_args={"ssl": False, **place})
         async with under_load(lambda: who(engine)) as load:
+
+            async def begun() -> bool:
+                return load.answered > 0
+
+            await until(begun)
             for _ in range(3):
                 new = await held.refresh()
 

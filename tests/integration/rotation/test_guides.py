@@ -56,7 +56,7 @@ async def test_guide_to_redis(client: gs.VaultClient, mount: str) -> None:
     settings = json.loads(texts(page, "json")[0])["settings"]
     async with ValkeyServer() as server:
         user = AclUser(server, "orders", "rotation-admin")
-        for line in texts(page, "text")[0].splitlines():
+        for line in texts(page, "valkey")[0].splitlines():
             await user.run(*line.split())
         handler = RedisRotation(client, kv_mount=mount)
         by_hand = ByHand(

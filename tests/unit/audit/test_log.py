@@ -227,6 +227,24 @@ async def test_a_cancelled_caller_leaves_its_record_on_its_way(log, path, slow_d
     assert log.stats.failures == 0
 
 
+async def test_who_was_cancelled_is_given_up_once(log, slow_disk):
+    """While the disk hangs, a caller who waits behind one who has left is told in its own time, and
+    that one alone is a failure.
+    """
+    slow_disk()
+    left = asyncio.ensure_future(log.write(event()))
+    await asyncio.sleep(0)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    await asyncio.sleep(0.05)  # so that its time is over before the other's
+
+    with pytest.raises(AuditUnavailable):
+        await log.write(event())
+
+    assert log.stats.failures == 1
+
+
 async def test_the_queue_has_an_end(log, slow_disk, monkeypatch):
     """With too many waiting the answer is no at once, and yes again when they are done."""
     monkeypatch.setattr(log_module, "MOST_WAITING", 3)

@@ -73,6 +73,7 @@ class TurnHandler(logging.Handler):
         super().__init__()
         self._stream = stream
         self._lines: list[str] = []
+        self._turn_of: asyncio.AbstractEventLoop | None = None  # whose turn's end is waited for
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line; called with the handler's lock held."""
@@ -81,19 +82,23 @@ class TurnHandler(logging.Handler):
         except Exception:  # noqa: BLE001  # as every handler of `logging`: a line is not worth more
             self.handleError(record)
             return
-        waits = bool(self._lines)
         self._lines.append(line)
         if record.levelno >= logging.WARNING:
             self.flush()
-        elif not waits:
-            try:
-                asyncio.get_running_loop().call_soon(self.flush)
-            except RuntimeError:  # another thread, or no loop
-                self.flush()
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # another thread, or no loop
+            self.flush()
+            return
+        if self._turn_of is not loop:  # a loop that has ended leaves what it was to write
+            self._turn_of = loop
+            loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Write what waits."""
         with self.lock:  # type: ignore[union-attr]  # it has one from the start
+            self._turn_of = None
             if self._lines:
                 lines, self._lines = self._lines, []
                 try:

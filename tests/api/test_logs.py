@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -91,6 +92,28 @@ async def test_a_thread_takes_along_what_waits(logger: logging.Logger, stream: W
     await asyncio.to_thread(logger.info, "thread")
 
     assert stream.events == ["loop", "thread"]
+
+
+def test_what_a_loop_left_is_written_by_the_next(logger: logging.Logger, stream: Written) -> None:
+    """A loop that stops before the end of its turn keeps no line from being written after it."""
+
+    async def say(event: str, *, stop: bool) -> None:
+        logger.info(event)
+        if stop:
+            asyncio.get_running_loop().stop()
+        await asyncio.sleep(0)
+
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    waits = say("left", stop=True)
+    with contextlib.suppress(StopIteration):
+        first.call_soon(waits.send, None)
+        first.run_forever()
+    waits.close()
+    first.close()
+    second.run_until_complete(say("next", stop=False))
+    second.close()
+
+    assert stream.events == ["left", "next"]
 
 
 async def test_flush_leaves_nothing_behind(logger: logging.Logger, stream: Written) -> None:

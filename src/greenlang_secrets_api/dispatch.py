@@ -154,7 +154,8 @@ class Dispatch:
             document=document,
             body=body,
         )
-        return endpoint.at_once(call) or await _within_deadline(endpoint, call, record)
+        answer = None if endpoint.at_once is None else endpoint.at_once(call)
+        return answer or await _within_deadline(endpoint, call, record)
 
     def _check_sizes(self, headers: list[Header]) -> None:
         total = 0

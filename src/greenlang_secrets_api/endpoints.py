@@ -173,7 +173,7 @@ class Endpoint:
     reason: Callable[[object], str | None] = lambda _: None
     changes: bool = False
     takes_key: bool = False
-    at_once: Callable[[Call], Answer | None] = lambda _: None
+    at_once: Callable[[Call], Answer | None] | None = None
 
     @property
     def action(self) -> Action:
@@ -200,8 +200,8 @@ class EndpointTable:
     """Every endpoint, by kind and method.
 
     Raises:
-        ConfigurationError: one declares no access or no rate class, one is there twice,
-            or the method table names one that is missing.
+        ConfigurationError: one declares no access or no rate class, one that changes something
+            answers at once, one is there twice, or the method table names one that is missing.
     """
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
@@ -212,6 +212,11 @@ class EndpointTable:
                 raise ConfigurationError(f"{name} declares no access; give it actions or PUBLIC.")
             if endpoint.rate is None:
                 raise ConfigurationError(f"{name} declares no rate class; give it one.")
+            if endpoint.at_once is not None and (endpoint.changes or endpoint.takes_body):
+                raise ConfigurationError(
+                    f"{name} changes something or takes a body, and answers at once; it may not: "
+                    "its intent would not be recorded."
+                )
             key = (endpoint.kind, endpoint.method)
             if key in self._rows:
                 raise ConfigurationError(f"{name} is declared twice; remove one.")

@@ -36,6 +36,8 @@ async def handler(_: Call) -> Answer:
         ({"access": None}, "declares no access"),
         ({"access": ()}, "declares no access"),
         ({"rate": None}, "declares no rate class"),
+        ({"changes": True, "at_once": lambda _: None}, "answers at once"),
+        ({"takes_body": b"application/json", "at_once": lambda _: None}, "answers at once"),
     ],
 )
 def test_an_endpoint_that_declares_too_little_is_refused(
